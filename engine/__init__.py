@@ -1,0 +1,1 @@
+"""The embedded engine: plans, the pure machine, the journal, the executors and the shell around them."""

@@ -1,0 +1,1 @@
+"""Virtual-time simulation by the same machine: forecasts, comparison of models, consequences."""

@@ -1,0 +1,1 @@
+"""The run directory: event journal, checkpoints, integrity, ownership."""

@@ -1,0 +1,76 @@
+"""Commands: what the machine asks of the world. The shell carries one out only when the events that came
+with it are durable, and answers with a report."""
+
+from typing import Any
+
+import msgspec
+
+from engine.machine.events import FinalStatus, Purpose, Trigger
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class StartTask(Command):
+    task: str
+    attempt: int
+    lane: int
+
+
+class StartRollback(Command):
+    task: str
+    attempt: int
+
+
+class CancelTask(Command):
+    """End the attempt that is in flight, with its whole process tree."""
+
+    task: str
+    purpose: Purpose = "run"
+
+
+class GatherEvidence(Command):
+    """Find out whether an attempt that nobody saw the end of took effect."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+
+
+class CheckAssertion(Command):
+    """Run the task's `verify` against the operator's word that it is done."""
+
+    task: str
+    question: int
+
+
+class ProbeResource(Command):
+    task: str
+    resource: str
+
+
+class SetTimer(Command):
+    """Report TimerFired(key) once the run's clock reads `due_t`. A later timer of the same key replaces it."""
+
+    key: str
+    due_t: float
+
+
+class SaveCheckpoint(Command):
+    """Write `content` (plain JSON values) durably, as the state stood at event `position`."""
+
+    checkpoint: str
+    trigger: Trigger
+    position: int
+    content: dict[str, Any]
+
+
+class Finish(Command):
+    status: FinalStatus
+
+
+AnyCommand = (
+    StartTask | StartRollback | CancelTask | GatherEvidence | CheckAssertion | ProbeResource
+    | SetTimer | SaveCheckpoint | Finish
+)  # fmt: skip

@@ -1,0 +1,324 @@
+"""Events: everything a run is. What the journal keeps, and what every view is a fold of.
+
+An event says what *happened*, never what should happen next. Each carries three stamps:
+
+- `seq`: its number in the run, from 1, without gaps; what decisions and checkpoints refer to;
+- `t`: seconds on the run's clock, which is monotonic and stands still while no engine owns the run
+  (in a simulation it is virtual). Every duration shown anywhere is a difference of two `t`;
+- `at`: the wall clock, UTC. For people; nothing is ever computed from it.
+
+The class name in snake case is the event's `kind` in the journal and on the outside. Fields may be
+added with a default; none is renamed or removed, since old journals must stay readable.
+"""
+
+import re
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from engine.plan.models import FailureClass
+
+Trigger = Literal["time", "progress", "phase", "barrier", "risk", "manual", "stop"]
+Purpose = Literal["run", "rollback"]
+About = Literal["failure", "doubt", "rollback_step", "rollback_scope"]
+"""What a question is about: a failed task, a task in doubt, a failed rollback step, or a rollback
+whose scope holds tasks that cannot be undone."""
+Action = Literal["resume", "retry", "skip", "rollback", "abort", "pause", "checkpoint"]
+SkipMode = Literal["subtree", "waive", "assert_done", "leave_applied"]
+Effect = Literal["none", "unknown"]
+"""What a task that did not succeed left behind: certainly nothing, or nobody can tell from here."""
+FinalStatus = Literal["completed", "aborted", "rolled_back", "failed"]
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine process owned the run: enough to tell it from another process with its pid."""
+
+    pid: int
+    host: str
+    boot_id: str
+    process_started: float
+    version: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=_kind, omit_defaults=True):
+    seq: int
+    t: float
+    at: datetime
+
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class RunStarted(Event):
+    run: str
+    plan: str
+    plan_hash: str
+    model: Literal["wave", "rolling"]
+    policy: str
+    lanes: int
+    seed: int
+    simulated: bool
+    actor: str
+    engine: Engine | None = None
+
+
+class RunResumed(Event):
+    """Execution goes on: `cause` is a new engine, the operator after a pause, or an answered question."""
+
+    cause: Literal["engine", "operator", "decision", "checkpoint"]
+    actor: str = ""
+    engine: Engine | None = None
+
+
+class RunPausing(Event):
+    reason: str
+
+
+class RunPaused(Event):
+    reason: str
+
+
+class RunStopping(Event):
+    """An abort has begun: nothing new starts. `drain`: what is in flight may finish; else it is ended."""
+
+    drain: bool
+    actor: str
+    reason: str
+
+
+class RunFinished(Event):
+    status: FinalStatus
+    reason: str = ""
+
+
+class WaveStarted(Event):
+    wave: str
+
+
+class BarrierReached(Event):
+    wave: str
+
+
+class TaskReady(Event):
+    task: str
+
+
+class TaskWaiting(Event):
+    """On the frontier, but held. `lane` is set where the hold keeps a lane: a risky task whose checkpoint
+    is being written starts on that lane as soon as the checkpoint is durable."""
+
+    task: str
+    reason: str
+    due_t: float | None = None
+    lane: int | None = None
+
+
+class TaskStarted(Event):
+    task: str
+    attempt: int
+    lane: int
+
+
+class TaskSucceeded(Event):
+    task: str
+    attempt: int
+    lane: int | None = None
+    outputs: dict[str, Any] = {}
+    asserted_by: str = ""
+
+
+class TaskFailed(Event):
+    """`rule` names the classification rule that chose `failure_class`; `tail` is the end of the output,
+    already made safe for screens; `resource` is what a RESOURCE failure lacks."""
+
+    task: str
+    attempt: int
+    lane: int | None = None
+    failure_class: FailureClass
+    reason: str
+    rule: str
+    effect: Effect = "unknown"
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    resource: str = ""
+    tail: str = ""
+
+
+class TaskCancelled(Event):
+    task: str
+    attempt: int
+    lane: int | None = None
+    reason: str
+    effect: Effect
+
+
+class RetryScheduled(Event):
+    """The task runs again at `due_t`; `retry` counts automatic retries of this task from 1."""
+
+    task: str
+    retry: int
+    delay: float
+    due_t: float
+    reason: str = ""
+
+
+class TaskInDoubt(Event):
+    task: str
+    attempt: int
+    lane: int | None = None
+    purpose: Purpose = "run"
+    reason: str
+
+
+class DoubtSettled(Event):
+    """`done`: the effect is there (for a rollback step: the task is undone); otherwise it is not."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    done: bool
+    by: Literal["ledger", "verify", "idempotent", "executor", "operator"]
+    detail: str = ""
+
+
+class TaskSkipped(Event):
+    task: str
+    reason: str
+
+
+class TaskWaived(Event):
+    task: str
+    reason: str
+
+
+class TaskBlocked(Event):
+    """`by` is the ancestor whose skip keeps this task from running."""
+
+    task: str
+    by: str
+
+
+class TaskReset(Event):
+    """Back to pending: a resume runs again what a rollback undid, or what an abort cut short."""
+
+    task: str
+    reason: str
+
+
+class QuestionOpened(Event):
+    """Its `seq` is the question's number. `refused` says why an earlier answer could not be taken."""
+
+    about: About
+    task: str
+    reason: str
+    evidence: str = ""
+    refused: str = ""
+
+
+class QuestionWithdrawn(Event):
+    question: int
+    reason: str
+
+
+class DecisionMade(Event):
+    """What an operator (or a standing order) chose. `question` is 0 where nobody had asked.
+
+    `on_seq` is the last event that existed when it was taken."""
+
+    question: int
+    task: str = ""
+    action: Action
+    mode: SkipMode | None = None
+    to: str = ""
+    actor: str
+    reason: str
+    on_seq: int
+
+
+class DecisionRefused(Event):
+    question: int
+    action: Action
+    actor: str
+    why: str
+
+
+class RollbackStarted(Event):
+    """`to` is `start` or a checkpoint; all that succeeded after event `to_seq` is in scope: `tasks` in the
+    order they will be undone, `stay` for those that have no rollback and stay applied."""
+
+    to: str
+    to_seq: int
+    tasks: tuple[str, ...]
+    stay: tuple[str, ...] = ()
+    reason: str
+
+
+class RollbackStepStarted(Event):
+    task: str
+    attempt: int
+
+
+class TaskRolledBack(Event):
+    task: str
+    attempt: int
+
+
+class RollbackFailed(Event):
+    task: str
+    attempt: int
+    failure_class: FailureClass
+    reason: str
+    rule: str
+    effect: Effect = "unknown"
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    tail: str = ""
+
+
+class TaskLeftApplied(Event):
+    """A failed rollback step that the operator chose to leave: the task stays applied."""
+
+    task: str
+    reason: str
+
+
+class CheckpointSaved(Event):
+    """`position` is the event the checkpoint stands at and `position_hash` the journal's hash there.
+
+    `stable`: nothing was failed or in doubt then."""
+
+    checkpoint: str
+    trigger: Trigger
+    position: int
+    position_hash: str
+    completed: int
+    stable: bool
+    file: str = ""
+    note: str = ""
+
+
+class CheckpointFailed(Event):
+    trigger: Trigger
+    reason: str
+
+
+AnyEvent = (
+    RunStarted | RunResumed | RunPausing | RunPaused | RunStopping | RunFinished
+    | WaveStarted | BarrierReached
+    | TaskReady | TaskWaiting | TaskStarted | TaskSucceeded | TaskFailed | TaskCancelled | RetryScheduled
+    | TaskInDoubt | DoubtSettled | TaskSkipped | TaskWaived | TaskBlocked | TaskReset
+    | QuestionOpened | QuestionWithdrawn | DecisionMade | DecisionRefused
+    | RollbackStarted | RollbackStepStarted | TaskRolledBack | RollbackFailed | TaskLeftApplied
+    | CheckpointSaved | CheckpointFailed
+)  # fmt: skip
+
+encode_event = msgspec.json.Encoder().encode
+"""The event as JSON bytes: what the journal stores and hashes."""
+decode_event = msgspec.json.Decoder(AnyEvent).decode
+"""The event in JSON bytes; raises msgspec.DecodeError for anything that is not an event of this version."""

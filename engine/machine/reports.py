@@ -1,0 +1,166 @@
+"""Reports: what the world tells the machine. Outcomes, timers that went off, and what the operator chose.
+
+A report is not kept. What the machine makes of it is: the events it answers with.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from engine.machine.events import Action, Effect, Engine, Purpose, SkipMode, Trigger
+from engine.plan.models import FailureClass
+
+
+class Now(NamedTuple):
+    """When a report is handled: `t` in seconds on the run's clock, `at` on the wall clock (UTC)."""
+
+    t: float
+    at: datetime
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Begin(Report):
+    run: str
+    plan_hash: str
+    actor: str
+    seed: int = 0
+    simulated: bool = False
+    engine: Engine | None = None
+
+
+class EngineResumed(Report):
+    """A new engine owns the run. What was in flight under the old one becomes a doubt."""
+
+    actor: str
+    engine: Engine | None = None
+
+
+class Succeeded(Report):
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    outputs: dict[str, Any] = {}
+
+
+class Failed(Report):
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    failure_class: FailureClass
+    reason: str
+    rule: str
+    effect: Effect = "unknown"
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    resource: str = ""
+    tail: str = ""
+    fatal: bool = False
+    """The target itself is damaged: the run stops, whatever the plan says."""
+
+
+class Cancelled(Report):
+    """The attempt was ended because the machine asked for it."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    effect: Effect
+    reason: str
+
+
+class InDoubt(Report):
+    """Whether the attempt took effect cannot be told from its outcome (a connection lost at COMMIT)."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    reason: str
+
+
+class EvidenceFound(Report):
+    """`done` is None where nothing could settle it; `detail` is what was looked at, for the operator."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    done: bool | None
+    by: Literal["ledger", "verify", "idempotent", "executor"] = "executor"
+    detail: str = ""
+
+
+class AssertionChecked(Report):
+    """What the task's `verify` said to an operator's "it is done"."""
+
+    question: int
+    passed: bool
+    detail: str = ""
+
+
+class ProbeAnswered(Report):
+    task: str
+    available: bool
+    detail: str = ""
+
+
+class TimerFired(Report):
+    key: str
+
+
+class CheckpointWritten(Report):
+    checkpoint: str
+    trigger: Trigger
+    position: int
+    position_hash: str
+    file: str = ""
+
+
+class CheckpointNotWritten(Report):
+    checkpoint: str
+    trigger: Trigger
+    reason: str
+
+
+class Decide(Report):
+    """The operator's answer to question number `question`; 0 for a rollback nobody had asked about.
+
+    `to` says where a rollback goes: `last`, `start` or a checkpoint."""
+
+    question: int
+    action: Action
+    mode: SkipMode | None = None
+    to: str = "last"
+    actor: str
+    reason: str = ""
+
+
+class Pause(Report):
+    actor: str
+    reason: str = ""
+
+
+class Continue(Report):
+    actor: str
+
+
+class TakeCheckpoint(Report):
+    actor: str
+    reason: str = ""
+
+
+class Stop(Report):
+    """Abort the run. With `drain` what is in flight finishes first; without, it is ended."""
+
+    actor: str
+    reason: str
+    drain: bool = True
+
+
+AnyReport = (
+    Begin | EngineResumed | Succeeded | Failed | Cancelled | InDoubt | EvidenceFound | AssertionChecked
+    | ProbeAnswered | TimerFired | CheckpointWritten | CheckpointNotWritten
+    | Decide | Pause | Continue | TakeCheckpoint | Stop
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The plan language: models, loading with located errors, JSON Schema, waves."""

@@ -1,0 +1,217 @@
+"""The plan language, version 1, as models. Every duration is in seconds once it is in here.
+
+These models check what one value can tell by itself; what needs the whole plan (references, cycles,
+capacities, wave order) is in `checks.py`. Models are frozen: a plan never changes under a run.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from engine.plan.durations import parse_duration
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _duration(value: object) -> float:
+    # A float is a duration that was parsed before: the plan pinned in a run's journal.
+    return value if isinstance(value, float) else parse_duration(value)
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration, json_schema_input_type=str),
+    Field(ge=0, json_schema_extra={"examples": ["30s", "5m", "1h30m", "PT1H30M"]}),
+]
+Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", min_length=1, max_length=100)]
+"""Ids of tasks, phases, waves, pools, locks and targets: letters, digits, `_`, `-` and `.`."""
+Title = Annotated[str, Field(min_length=1, max_length=200)]
+Units = Annotated[int, Field(ge=1, le=1_000_000)]
+
+Model = Literal["wave", "rolling"]
+PolicyName = Literal["critical-path", "weighted", "fifo"]
+
+
+class FailureClass(StrEnum):
+    """The four published failure classes."""
+
+    TRANSIENT = "transient"
+    RESOURCE = "resource"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
+
+
+class Target(Strict):
+    """A database that tasks work on: exactly one of a SQLite file or a PostgreSQL conninfo."""
+
+    sqlite: str | None = None
+    postgres: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.sqlite is None) == (self.postgres is None):
+            raise ValueError("a target is either `sqlite: FILE` or `postgres: CONNINFO`")
+        return self
+
+
+class Simulated(Strict):
+    """A task that does nothing but take time; the way it ends can be told beforehand."""
+
+    duration: Duration | None = None
+    exit: int = 0
+    output: str = ""
+
+
+ActionKind = Literal["sql", "sql_file", "shell", "python", "simulate"]
+
+
+class Action(Strict):
+    """What a task runs: exactly one of the five kinds. `on` names a target and goes with SQL."""
+
+    sql: str | None = None
+    sql_file: str | None = None
+    shell: str | None = None
+    python: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    simulate: Simulated | None = None
+    on: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            given = ", ".join(kinds) or "none"
+            raise ValueError(f"exactly one of {', '.join(_KINDS)} is needed; given: {given}")
+        if (self.on is not None) != kinds[0].startswith("sql"):
+            raise ValueError("SQL needs `on: TARGET`" if self.on is None else "`on` goes with SQL only")
+        return self
+
+    @property
+    def kind(self) -> ActionKind:
+        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    @property
+    def text(self) -> str:
+        """The statement, command or function as written, for screens."""
+        if self.simulate is not None:
+            return "nothing (simulated)"
+        return str(getattr(self, self.kind))
+
+
+_KINDS: tuple[ActionKind, ...] = ("sql", "sql_file", "shell", "python", "simulate")
+
+
+class ClassifyRule(Strict):
+    """One rule of a task's `classify` list: the first that matches decides the failure class."""
+
+    exit: int | None = None
+    sqlstate: str | None = Field(None, pattern=r"^[0-9A-Z]{2,5}$")
+    output: str | None = Field(None, min_length=1)
+    as_: FailureClass = Field(alias="as", strict=False)
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        if sum(given is not None for given in (self.exit, self.sqlstate, self.output)) != 1:
+            raise ValueError("a rule has exactly one of exit, sqlstate, output")
+        return self
+
+
+class Task(Strict):
+    """One task. `duration` is in seconds, `effort` in hours, `risk` from 0 to 1."""
+
+    id: Name
+    name: Title | None = None
+    run: Action
+    rollback: Action | None = None
+    verify: Action | None = None
+    needs: tuple[Name, ...] = Field((), strict=False)
+    wave: Name | None = None
+    phase: Name | None = None
+    duration: Duration | None = None
+    effort: Annotated[Number, Field(gt=0)] | None = None
+    value: Annotated[Number, Field(gt=0)] = 1.0
+    risk: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    critical: bool = False
+    idempotent: bool = False
+    uses: dict[Name, Units] = {}
+    locks: tuple[Name, ...] = Field((), strict=False)
+    timeout: Duration | None = None
+    classify: tuple[ClassifyRule, ...] = Field((), strict=False)
+
+    @property
+    def title(self) -> str:
+        return self.name or self.id
+
+
+class Wave(Strict):
+    id: Name
+    name: Title | None = None
+
+
+class CheckpointRules(Strict):
+    """When checkpoints are taken. `every` in seconds, `progress` in per cent, `before_risk` from 0 to 1."""
+
+    every: Duration = 1800.0
+    progress: Annotated[int, Field(ge=1, le=100)] = 25
+    phases: bool = True
+    before_risk: Annotated[Number, Field(ge=0, le=1)] = 0.7
+    keep: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class RetryRules(Strict):
+    """Retries of a TRANSIENT failure: the n-th waits min(base × 2ⁿ, cap) seconds."""
+
+    attempts: Annotated[int, Field(ge=0, le=100)] = 3
+    base: Duration = 1.0
+    cap: Duration = 30.0
+    jitter: bool = False
+
+
+class Defaults(Strict):
+    timeout: Duration | None = None
+    lock_timeout: Duration = 1.0
+
+
+class Plan(Strict):
+    """A whole plan. `base`, the folder that relative paths start from, is not part of the language."""
+
+    wesley: Literal[1]
+    name: Title
+    model: Model = "rolling"
+    workers: Annotated[int, Field(ge=1, le=1000)] = 4
+    policy: PolicyName = "critical-path"
+    interpreter: str = "python3"
+    targets: dict[Name, Target] = {}
+    resources: dict[Name, Units] = {}
+    checkpoints: CheckpointRules = CheckpointRules()
+    retry: RetryRules = RetryRules()
+    defaults: Defaults = Defaults()
+    phases: tuple[Name, ...] = Field((), strict=False)
+    waves: tuple[Wave, ...] = Field((), strict=False)
+    tasks: tuple[Task, ...] = Field(strict=False, min_length=1)
+
+
+ASSUMED_DURATION_S = 1.0
+"""What a task without a `duration` is taken to need, in seconds, wherever a length is forecast."""
+
+
+def expected_duration(task: Task) -> float:
+    """Seconds `task` is expected to run: its simulated length, else its `duration`, else the assumed one."""
+    simulated = task.run.simulate.duration if task.run.simulate else None
+    for known in (simulated, task.duration):
+        if known is not None:
+            return known
+    return ASSUMED_DURATION_S
+
+
+def effort_hours(task: Task) -> float:
+    """Hours of work in `task`: its `effort`, or its expected duration where it names none; never 0."""
+    return task.effort if task.effort is not None else max(expected_duration(task) / 3600, 1e-6)
+
+
+def parse_plan_data(data: dict[str, Any]) -> Plan:
+    """The Plan in `data`, checked value by value; raises pydantic.ValidationError."""
+    return Plan.model_validate(data)

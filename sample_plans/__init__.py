@@ -1,0 +1,1 @@
+"""Plans that really run on a fresh machine, and drills."""

@@ -1,0 +1,1 @@
+"""Textual themes and style sheets, as data."""
