@@ -12,25 +12,25 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class StartTask(Command):
+class StartTask(Command, kw_only=True):
     task: str
     attempt: int
     lane: int
 
 
-class StartRollback(Command):
+class StartRollback(Command, kw_only=True):
     task: str
     attempt: int
 
 
-class CancelTask(Command):
+class CancelTask(Command, kw_only=True):
     """End the attempt that is in flight, with its whole process tree."""
 
     task: str
     purpose: Purpose = "run"
 
 
-class GatherEvidence(Command):
+class GatherEvidence(Command, kw_only=True):
     """Find out whether an attempt that nobody saw the end of took effect."""
 
     task: str
@@ -38,26 +38,26 @@ class GatherEvidence(Command):
     purpose: Purpose = "run"
 
 
-class CheckAssertion(Command):
+class CheckAssertion(Command, kw_only=True):
     """Run the task's `verify` against the operator's word that it is done."""
 
     task: str
     question: int
 
 
-class ProbeResource(Command):
+class ProbeResource(Command, kw_only=True):
     task: str
     resource: str
 
 
-class SetTimer(Command):
+class SetTimer(Command, kw_only=True):
     """Report TimerFired(key) once the run's clock reads `due_t`. A later timer of the same key replaces it."""
 
     key: str
     due_t: float
 
 
-class SaveCheckpoint(Command):
+class SaveCheckpoint(Command, kw_only=True):
     """Write `content` (plain JSON values) durably, as the state stood at event `position`."""
 
     checkpoint: str
@@ -66,7 +66,7 @@ class SaveCheckpoint(Command):
     content: dict[str, Any]
 
 
-class Finish(Command):
+class Finish(Command, kw_only=True):
     status: FinalStatus
 
 

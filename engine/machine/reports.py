@@ -23,7 +23,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class Begin(Report):
+class Begin(Report, kw_only=True):
     run: str
     plan_hash: str
     actor: str
@@ -32,21 +32,21 @@ class Begin(Report):
     engine: Engine | None = None
 
 
-class EngineResumed(Report):
+class EngineResumed(Report, kw_only=True):
     """A new engine owns the run. What was in flight under the old one becomes a doubt."""
 
     actor: str
     engine: Engine | None = None
 
 
-class Succeeded(Report):
+class Succeeded(Report, kw_only=True):
     task: str
     attempt: int
     purpose: Purpose = "run"
     outputs: dict[str, Any] = {}
 
 
-class Failed(Report):
+class Failed(Report, kw_only=True):
     task: str
     attempt: int
     purpose: Purpose = "run"
@@ -62,7 +62,7 @@ class Failed(Report):
     """The target itself is damaged: the run stops, whatever the plan says."""
 
 
-class Cancelled(Report):
+class Cancelled(Report, kw_only=True):
     """The attempt was ended because the machine asked for it."""
 
     task: str
@@ -72,7 +72,7 @@ class Cancelled(Report):
     reason: str
 
 
-class InDoubt(Report):
+class InDoubt(Report, kw_only=True):
     """Whether the attempt took effect cannot be told from its outcome (a connection lost at COMMIT)."""
 
     task: str
@@ -81,7 +81,7 @@ class InDoubt(Report):
     reason: str
 
 
-class EvidenceFound(Report):
+class EvidenceFound(Report, kw_only=True):
     """`done` is None where nothing could settle it; `detail` is what was looked at, for the operator."""
 
     task: str
@@ -92,7 +92,7 @@ class EvidenceFound(Report):
     detail: str = ""
 
 
-class AssertionChecked(Report):
+class AssertionChecked(Report, kw_only=True):
     """What the task's `verify` said to an operator's "it is done"."""
 
     question: int
@@ -100,17 +100,17 @@ class AssertionChecked(Report):
     detail: str = ""
 
 
-class ProbeAnswered(Report):
+class ProbeAnswered(Report, kw_only=True):
     task: str
     available: bool
     detail: str = ""
 
 
-class TimerFired(Report):
+class TimerFired(Report, kw_only=True):
     key: str
 
 
-class CheckpointWritten(Report):
+class CheckpointWritten(Report, kw_only=True):
     checkpoint: str
     trigger: Trigger
     position: int
@@ -118,13 +118,13 @@ class CheckpointWritten(Report):
     file: str = ""
 
 
-class CheckpointNotWritten(Report):
+class CheckpointNotWritten(Report, kw_only=True):
     checkpoint: str
     trigger: Trigger
     reason: str
 
 
-class Decide(Report):
+class Decide(Report, kw_only=True):
     """The operator's answer to question number `question`; 0 for a rollback nobody had asked about.
 
     `to` says where a rollback goes: `last`, `start` or a checkpoint."""
@@ -137,21 +137,21 @@ class Decide(Report):
     reason: str = ""
 
 
-class Pause(Report):
+class Pause(Report, kw_only=True):
     actor: str
     reason: str = ""
 
 
-class Continue(Report):
+class Continue(Report, kw_only=True):
     actor: str
 
 
-class TakeCheckpoint(Report):
+class TakeCheckpoint(Report, kw_only=True):
     actor: str
     reason: str = ""
 
 
-class Stop(Report):
+class Stop(Report, kw_only=True):
     """Abort the run. With `drain` what is in flight finishes first; without, it is ended."""
 
     actor: str
