@@ -51,7 +51,7 @@ class ProbeResource(Command, kw_only=True):
 
 
 class SetTimer(Command, kw_only=True):
-    """Report TimerFired(key) once the run's clock reads `due_t`. A later timer of the same key replaces it."""
+    """Report TimerFired(key) at `due_t` on the run's clock. A later timer of the same key replaces it."""
 
     key: str
     due_t: float

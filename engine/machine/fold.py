@@ -1,0 +1,335 @@
+"""The fold: one event applied to State. Replay, live views and the machine all use exactly this.
+
+Applying decides nothing and looks at no clock, so a recorded run reads the same for ever.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from engine.machine import events as ev
+from engine.machine.state import Attempt, Checkpoint, Question, Rollback, State, Stopping, TaskState
+from engine.machine.transitions import SETTLED, TRANSITIONS, RunStatus, TaskStatus
+
+replace = msgspec.structs.replace
+
+
+class ImpossibleEvent(Exception):
+    """An event that the state before it does not allow: a fault of the program, or a damaged journal."""
+
+
+def apply(state: State, event: ev.Event) -> None:
+    """Fold `event` into `state`, in place. Raises ImpossibleEvent, with `state` then not to be used."""
+    if event.seq != state.seq + 1:
+        raise ImpossibleEvent(f"event {event.seq} cannot follow event {state.seq}")
+    kind = type(event)
+    state.seq = event.seq
+    state.t = event.t
+    state.at = event.at
+    if kind in TRANSITIONS:
+        _move(state, event)
+    effect = _EFFECTS.get(kind)
+    if effect:
+        effect(state, event)
+
+
+def replay(state: State, events: Iterable[ev.Event]) -> State:
+    """`state` after all of `events`; the same object."""
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def _move(state: State, event: Any) -> None:
+    task = state.tasks.get(event.task)
+    sources, target = TRANSITIONS[type(event)]
+    if task is None or task.status not in sources:
+        found = "an unknown task" if task is None else f"{task.id}, which is {task.status}"
+        raise ImpossibleEvent(f"event {event.seq} ({event.kind}) finds {found}")
+    state.counts[task.status] -= 1
+    state.counts[target] += 1
+    task.status = target
+    task.settled_seq = event.seq if target in SETTLED else 0
+    task.waiting_for = ""
+    task.due_t = None
+
+
+def _take_lane(state: State, task_id: str, lane: int) -> None:
+    if state.lanes[lane] == task_id:
+        return
+    if state.lanes[lane] is not None:
+        raise ImpossibleEvent(f"lane {lane} is taken by {state.lanes[lane]}, and given to {task_id}")
+    state.lanes[lane] = task_id
+    state.overtaken.pop(task_id, None)
+    demand = state.pools.demand[task_id]
+    for pool, units in demand:
+        state.in_use[pool] = state.in_use.get(pool, 0) + units
+    if demand and state.overtaken:
+        taken = {pool for pool, _ in demand}
+        for held in state.overtaken:
+            if any(pool in taken for pool, _ in state.pools.demand[held]):
+                state.overtaken[held] += 1
+
+
+def _leave_lane(state: State, task_id: str) -> None:
+    if task_id not in state.lanes:
+        return
+    state.lanes[state.lanes.index(task_id)] = None
+    for pool, units in state.pools.demand[task_id]:
+        state.in_use[pool] -= units
+
+
+def _end_attempt(state: State, event: Any, result: TaskStatus, **details: Any) -> TaskState:
+    task = state.tasks[event.task]
+    last = task.last
+    if last and last.result is TaskStatus.RUNNING:
+        ended = replace(last, ended_t=event.t, ended_at=event.at, result=result, **details)
+        task.attempts = (*task.attempts[:-1], ended)
+    _leave_lane(state, event.task)
+    return task
+
+
+def _run_started(state: State, event: ev.RunStarted) -> None:
+    state.run = event.run
+    state.seed = event.seed
+    state.simulated = event.simulated
+    state.engine = event.engine
+    state.actor = event.actor
+    state.started_at = event.at
+    state.lanes = [None] * event.lanes
+
+
+def _run_resumed(state: State, event: ev.RunResumed) -> None:
+    if event.cause == "engine":
+        state.engine = event.engine
+        state.stopping = None
+        state.finished_t = None
+        if state.status is RunStatus.ROLLED_BACK:
+            state.rollback = None
+    if event.cause != "decision":
+        state.operator_pause = None
+    unfinished = state.rollback is not None
+    _set_status(state, RunStatus.ROLLING_BACK if unfinished else RunStatus.RUNNING, "")
+
+
+def _set_status(state: State, status: RunStatus, reason: str) -> None:
+    state.status = status
+    state.status_reason = reason
+
+
+def _run_pausing(state: State, event: ev.RunPausing) -> None:
+    _set_status(state, RunStatus.PAUSING, event.reason)
+
+
+def _run_paused(state: State, event: ev.RunPaused) -> None:
+    _set_status(state, RunStatus.PAUSED, event.reason)
+
+
+def _run_stopping(state: State, event: ev.RunStopping) -> None:
+    state.stopping = Stopping(drain=event.drain, actor=event.actor, reason=event.reason)
+    state.rollback_wanted = None
+
+
+def _run_finished(state: State, event: ev.RunFinished) -> None:
+    state.finished_t = event.t
+    _set_status(state, RunStatus(event.status), event.reason)
+
+
+def _wave_started(state: State, event: ev.WaveStarted) -> None:
+    state.waves_started = (*state.waves_started, event.wave)
+
+
+def _barrier_reached(state: State, event: ev.BarrierReached) -> None:
+    state.barriers = (*state.barriers, event.wave)
+
+
+def _task_ready(state: State, event: ev.TaskReady) -> None:
+    _leave_lane(state, event.task)  # a hold for a checkpoint that came to nothing
+    state.overtaken.pop(event.task, None)
+
+
+def _task_waiting(state: State, event: ev.TaskWaiting) -> None:
+    task = state.tasks[event.task]
+    task.waiting_for = event.reason
+    task.due_t = event.due_t
+    if event.lane is not None:
+        _take_lane(state, event.task, event.lane)
+    elif event.due_t is None:
+        state.overtaken.setdefault(event.task, 0)
+
+
+def _task_started(state: State, event: ev.TaskStarted) -> None:
+    _take_lane(state, event.task, event.lane)
+    task = state.tasks[event.task]
+    attempt = Attempt(number=event.attempt, lane=event.lane, started_t=event.t, started_at=event.at)
+    task.attempts = (*task.attempts, attempt)
+
+
+def _task_succeeded(state: State, event: ev.TaskSucceeded) -> None:
+    task = _end_attempt(state, event, TaskStatus.SUCCEEDED)
+    task.outputs = event.outputs
+    task.asserted_by = event.asserted_by
+    task.doubt = ""
+
+
+def _task_failed(state: State, event: ev.TaskFailed) -> None:
+    _end_attempt(
+        state,
+        event,
+        TaskStatus.FAILED,
+        failure_class=event.failure_class,
+        reason=event.reason,
+        rule=event.rule,
+        exit_code=event.exit_code,
+        sqlstate=event.sqlstate,
+        tail=event.tail,
+    )
+
+
+def _task_cancelled(state: State, event: ev.TaskCancelled) -> None:
+    task = _end_attempt(state, event, TaskStatus.CANCELLED, reason=event.reason)
+    task.doubt = "run" if event.effect == "unknown" else ""
+
+
+def _task_in_doubt(state: State, event: ev.TaskInDoubt) -> None:
+    task = _end_attempt(state, event, TaskStatus.IN_DOUBT, reason=event.reason)
+    task.doubt = event.purpose
+    if state.rollback and event.purpose == "rollback":
+        state.rollback.running = ""
+
+
+def _retry_scheduled(state: State, event: ev.RetryScheduled) -> None:
+    task = state.tasks[event.task]
+    task.retries = event.retry
+    task.due_t = event.due_t
+    task.waiting_for = event.reason
+
+
+def _task_blocked(state: State, event: ev.TaskBlocked) -> None:
+    state.tasks[event.task].blocked_by = event.by
+    _leave_lane(state, event.task)
+    state.overtaken.pop(event.task, None)
+
+
+def _task_set_aside(state: State, event: ev.TaskSkipped | ev.TaskWaived | ev.TaskReset) -> None:
+    task = state.tasks[event.task]
+    task.doubt = ""
+    task.blocked_by = ""
+    _leave_lane(state, event.task)
+    state.overtaken.pop(event.task, None)
+
+
+def _question_opened(state: State, event: ev.QuestionOpened) -> None:
+    state.questions[event.seq] = Question(
+        number=event.seq,
+        about=event.about,
+        task=event.task,
+        reason=event.reason,
+        evidence=event.evidence,
+        refused=event.refused,
+        t=event.t,
+        at=event.at,
+    )
+
+
+def _question_withdrawn(state: State, event: ev.QuestionWithdrawn) -> None:
+    state.questions.pop(event.question)
+
+
+def _decision_made(state: State, event: ev.DecisionMade) -> None:
+    state.decisions.append(event)
+    state.questions.pop(event.question, None)
+    if event.action == "pause":
+        state.operator_pause = event.reason or f"paused by {event.actor}"
+    elif event.action == "rollback":
+        state.rollback_wanted = event
+    elif event.task:
+        state.tasks[event.task].retries = 0
+
+
+def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
+    state.rollback_wanted = None
+    state.rollback = Rollback(
+        to=event.to, to_seq=event.to_seq, tasks=event.tasks, stay=event.stay, reason=event.reason
+    )
+    _set_status(state, RunStatus.ROLLING_BACK, event.reason)
+
+
+def _rollback_step_started(state: State, event: ev.RollbackStepStarted) -> None:
+    _rollback(state).running = event.task
+    task = state.tasks[event.task]
+    task.undo_attempts = event.attempt
+    task.doubt = ""
+
+
+def _rollback_step_ended(state: State, event: ev.TaskRolledBack | ev.RollbackFailed) -> None:
+    _rollback(state).running = ""
+    state.tasks[event.task].doubt = ""
+
+
+def _task_left_applied(state: State, event: ev.TaskLeftApplied) -> None:
+    rollback = _rollback(state)
+    rollback.running = ""
+    rollback.left |= {event.task}
+    state.tasks[event.task].doubt = ""
+
+
+def _rollback(state: State) -> Rollback:
+    if state.rollback is None:
+        raise ImpossibleEvent(f"event {state.seq} is a rollback step, and no rollback is under way")
+    return state.rollback
+
+
+def _checkpoint_saved(state: State, event: ev.CheckpointSaved) -> None:
+    state.checkpoints[event.checkpoint] = Checkpoint(
+        id=event.checkpoint,
+        trigger=event.trigger,
+        seq=event.seq,
+        position=event.position,
+        position_hash=event.position_hash,
+        t=event.t,
+        at=event.at,
+        completed=event.completed,
+        stable=event.stable,
+        file=event.file,
+        note=event.note,
+    )
+
+
+def _checkpoint_failed(state: State, event: ev.CheckpointFailed) -> None:
+    state.operator_pause = f"a checkpoint could not be written: {event.reason}"
+
+
+_EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
+    ev.RunStarted: _run_started,
+    ev.RunResumed: _run_resumed,
+    ev.RunPausing: _run_pausing,
+    ev.RunPaused: _run_paused,
+    ev.RunStopping: _run_stopping,
+    ev.RunFinished: _run_finished,
+    ev.WaveStarted: _wave_started,
+    ev.BarrierReached: _barrier_reached,
+    ev.TaskReady: _task_ready,
+    ev.TaskWaiting: _task_waiting,
+    ev.TaskStarted: _task_started,
+    ev.TaskSucceeded: _task_succeeded,
+    ev.TaskFailed: _task_failed,
+    ev.TaskCancelled: _task_cancelled,
+    ev.TaskInDoubt: _task_in_doubt,
+    ev.RetryScheduled: _retry_scheduled,
+    ev.TaskBlocked: _task_blocked,
+    ev.TaskSkipped: _task_set_aside,
+    ev.TaskWaived: _task_set_aside,
+    ev.TaskReset: _task_set_aside,
+    ev.QuestionOpened: _question_opened,
+    ev.QuestionWithdrawn: _question_withdrawn,
+    ev.DecisionMade: _decision_made,
+    ev.RollbackStarted: _rollback_started,
+    ev.RollbackStepStarted: _rollback_step_started,
+    ev.TaskRolledBack: _rollback_step_ended,
+    ev.RollbackFailed: _rollback_step_ended,
+    ev.TaskLeftApplied: _task_left_applied,
+    ev.CheckpointSaved: _checkpoint_saved,
+    ev.CheckpointFailed: _checkpoint_failed,
+}

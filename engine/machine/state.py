@@ -1,0 +1,255 @@
+"""State: what a list of events amounts to. Nothing in here decides anything; `fold.py` fills it.
+
+Whatever can be derived from these fields is derived, in methods or by the views. The console, the
+inspector and the machine all read this same class.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from engine.machine.events import About, DecisionMade, Engine, Trigger
+from engine.machine.resources import Pools
+from engine.machine.transitions import FINAL, FRONTIER, SATISFIED, SETTLED, RunStatus, TaskStatus
+from engine.plan.models import FailureClass, Plan
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a task. `result` is `running`, or the status that ended it. Times are run clock."""
+
+    number: int
+    lane: int
+    started_t: float
+    started_at: datetime
+    ended_t: float | None = None
+    ended_at: datetime | None = None
+    result: TaskStatus = TaskStatus.RUNNING
+    failure_class: FailureClass | None = None
+    reason: str = ""
+    rule: str = ""
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    tail: str = ""
+
+
+class TaskState(msgspec.Struct):
+    """`settled_seq`: the event that brought the present status, if that status is a settled one, else 0.
+    It is what tells whether a rollback to an earlier event has to undo the task."""
+
+    id: str
+    status: TaskStatus = TaskStatus.PENDING
+    attempts: tuple[Attempt, ...] = ()
+    retries: int = 0
+    """Automatic retries since an operator last decided on the task."""
+    settled_seq: int = 0
+    waiting_for: str = ""
+    due_t: float | None = None
+    outputs: dict[str, Any] = {}
+    asserted_by: str = ""
+    blocked_by: str = ""
+    doubt: str = ""
+    """While in doubt: which purpose the unseen outcome belongs to, `run` or `rollback`."""
+    undo_attempts: int = 0
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def lane(self) -> int | None:
+        """The lane of the last attempt."""
+        return self.attempts[-1].lane if self.attempts else None
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """An open question; `number` is the `seq` of the event that opened it."""
+
+    number: int
+    about: About
+    task: str
+    reason: str
+    evidence: str
+    refused: str
+    t: float
+    at: datetime
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    trigger: Trigger
+    seq: int
+    position: int
+    position_hash: str
+    t: float
+    at: datetime
+    completed: int
+    stable: bool
+    file: str
+    note: str
+
+
+class Rollback(msgspec.Struct, kw_only=True):
+    """A rollback under way, or (after the run ended rolled back) the last one.
+
+    `running` is the step in flight. The next step is the first of `tasks` that is neither rolled back nor
+    in `left`: the place is never lost, since it is read off the tasks themselves."""
+
+    to: str
+    to_seq: int
+    tasks: tuple[str, ...]
+    stay: tuple[str, ...]
+    reason: str
+    running: str = ""
+    left: frozenset[str] = frozenset()
+
+
+class Stopping(msgspec.Struct, frozen=True, kw_only=True):
+    drain: bool
+    actor: str
+    reason: str
+
+
+class State:
+    """Everything known of a run after event `seq`.
+
+    Invariants, held by the fold and checked by `validate`:
+    - a lane holds a task exactly while the task runs, or waits with its lane for a checkpoint;
+    - `in_use` is the sum of the demands of the tasks on lanes, and never above a pool's capacity;
+    - `counts` counts the statuses of `tasks`;
+    - a question's task is failed, in doubt or rolling back for as long as the question is open,
+      but for a question about a rollback's scope.
+    """
+
+    def __init__(self, plan: Plan, pools: Pools | None = None) -> None:
+        self.plan = plan
+        self.pools = pools or Pools(plan)
+        self.run = ""
+        self.simulated = False
+        self.seed = 0
+        self.engine: Engine | None = None
+        self.actor = ""
+        self.started_at: datetime | None = None
+        self.status = RunStatus.RUNNING
+        self.status_reason = ""
+        self.seq = 0
+        self.t = 0.0
+        self.at: datetime | None = None
+        self.tasks = {task.id: TaskState(task.id) for task in plan.tasks}
+        self.counts: Counter[TaskStatus] = Counter({TaskStatus.PENDING: len(plan.tasks)})
+        self.lanes: list[str | None] = [None] * plan.workers
+        self.in_use: dict[str, int] = {}
+        self.overtaken: dict[str, int] = {}
+        """Per task held by a pool: how many tasks have since been started with units of that pool."""
+        self.waves_started: tuple[str, ...] = ()
+        self.barriers: tuple[str, ...] = ()
+        """Waves whose barrier was reached, in order."""
+        self.questions: dict[int, Question] = {}
+        self.decisions: list[DecisionMade] = []
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self.operator_pause: str | None = None
+        """Why the operator (or a checkpoint that could not be written) holds the run, if so."""
+        self.rollback: Rollback | None = None
+        self.rollback_wanted: DecisionMade | None = None
+        """A rollback that was decided and waits for what is in flight."""
+        self.stopping: Stopping | None = None
+        self.finished_t: float | None = None
+
+    # -- derived ---------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        return self.seq > 0
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def in_flight(self) -> list[str]:
+        """Tasks that an executor is busy with, a rollback step included."""
+        busy = [task for task in self.lanes if task and self.tasks[task].status is TaskStatus.RUNNING]
+        if self.rollback and self.rollback.running:
+            busy.append(self.rollback.running)
+        return busy
+
+    @property
+    def settled(self) -> int:
+        return sum(self.counts[status] for status in SETTLED)
+
+    @property
+    def frontier(self) -> list[str]:
+        return [task.id for task in self.tasks.values() if task.status in FRONTIER]
+
+    def with_status(self, *statuses: TaskStatus) -> list[str]:
+        """Ids in plan order."""
+        return [task.id for task in self.tasks.values() if task.status in statuses]
+
+    def satisfied(self, task_id: str) -> bool:
+        return self.tasks[task_id].status in SATISFIED
+
+    @property
+    def stable(self) -> bool:
+        """Whether a checkpoint taken now would be one to roll back to without looking twice."""
+        return not self.counts[TaskStatus.FAILED] and not self.counts[TaskStatus.IN_DOUBT]
+
+    @property
+    def last_checkpoint(self) -> Checkpoint | None:
+        return next(reversed(self.checkpoints.values()), None)
+
+    @property
+    def last_stable_checkpoint(self) -> Checkpoint | None:
+        return next((c for c in reversed(self.kept_checkpoints()) if c.stable), None)
+
+    def kept_checkpoints(self) -> list[Checkpoint]:
+        """Those whose files are kept, oldest first: the newest `keep` of the plan, and all at barriers."""
+        newest = set(list(self.checkpoints)[-self.plan.checkpoints.keep :])
+        return [c for c in self.checkpoints.values() if c.id in newest or c.trigger == "barrier"]
+
+    @property
+    def status_counts(self) -> dict[str, int]:
+        return {status.value: self.counts[status] for status in TaskStatus if self.counts[status]}
+
+    # -- copies and checks -----------------------------------------------------------------------
+
+    def clone(self) -> "State":
+        """A copy that can be run forward without touching this one. The plan and its pools are shared."""
+        twin = State.__new__(State)
+        twin.__dict__.update(self.__dict__)
+        twin.tasks = {
+            task_id: TaskState(*(getattr(t, f) for f in _TASK_FIELDS)) for task_id, t in self.tasks.items()
+        }
+        twin.counts = self.counts.copy()
+        twin.lanes = list(self.lanes)
+        twin.in_use = dict(self.in_use)
+        twin.overtaken = dict(self.overtaken)
+        twin.questions = dict(self.questions)
+        twin.decisions = list(self.decisions)
+        twin.checkpoints = dict(self.checkpoints)
+        twin.rollback = msgspec.structs.replace(self.rollback) if self.rollback else None
+        return twin
+
+    def validate(self) -> None:
+        """Raise AssertionError where an invariant does not hold. For tests: costs a walk over all tasks."""
+        counted = Counter(task.status for task in self.tasks.values())
+        assert counted == +self.counts, (counted, self.counts)
+        taken: Counter[str] = Counter()
+        for task_id in filter(None, self.lanes):
+            status = self.tasks[task_id].status
+            assert status in (TaskStatus.RUNNING, TaskStatus.WAITING), (task_id, status)
+            taken.update(dict(self.pools.demand[task_id]))
+        assert len(set(filter(None, self.lanes))) == len([x for x in self.lanes if x]), self.lanes
+        assert +taken == Counter({k: v for k, v in self.in_use.items() if v}), (taken, self.in_use)
+        for pool, units in taken.items():
+            assert units <= self.pools.capacity[pool], (pool, units)
+        for task in self.tasks.values():
+            assert (task.status is TaskStatus.RUNNING) <= (task.id in self.lanes), task
+            assert bool(task.settled_seq) == (task.status in SETTLED), task
+        asked = (TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK)
+        for question in self.questions.values():
+            if question.about != "rollback_scope":
+                assert self.tasks[question.task].status in asked, question
+
+
+_TASK_FIELDS = TaskState.__struct_fields__
