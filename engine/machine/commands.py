@@ -12,25 +12,25 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class StartTask(Command, kw_only=True):
+class StartTask(Command, frozen=True, kw_only=True):
     task: str
     attempt: int
     lane: int
 
 
-class StartRollback(Command, kw_only=True):
+class StartRollback(Command, frozen=True, kw_only=True):
     task: str
     attempt: int
 
 
-class CancelTask(Command, kw_only=True):
+class CancelTask(Command, frozen=True, kw_only=True):
     """End the attempt that is in flight, with its whole process tree."""
 
     task: str
     purpose: Purpose = "run"
 
 
-class GatherEvidence(Command, kw_only=True):
+class GatherEvidence(Command, frozen=True, kw_only=True):
     """Find out whether an attempt that nobody saw the end of took effect."""
 
     task: str
@@ -38,26 +38,26 @@ class GatherEvidence(Command, kw_only=True):
     purpose: Purpose = "run"
 
 
-class CheckAssertion(Command, kw_only=True):
+class CheckAssertion(Command, frozen=True, kw_only=True):
     """Run the task's `verify` against the operator's word that it is done."""
 
     task: str
     question: int
 
 
-class ProbeResource(Command, kw_only=True):
+class ProbeResource(Command, frozen=True, kw_only=True):
     task: str
     resource: str
 
 
-class SetTimer(Command, kw_only=True):
+class SetTimer(Command, frozen=True, kw_only=True):
     """Report TimerFired(key) at `due_t` on the run's clock. A later timer of the same key replaces it."""
 
     key: str
     due_t: float
 
 
-class SaveCheckpoint(Command, kw_only=True):
+class SaveCheckpoint(Command, frozen=True, kw_only=True):
     """Write `content` (plain JSON values) durably, as the state stood at event `position`."""
 
     checkpoint: str
@@ -66,7 +66,7 @@ class SaveCheckpoint(Command, kw_only=True):
     content: dict[str, Any]
 
 
-class Finish(Command, kw_only=True):
+class Finish(Command, frozen=True, kw_only=True):
     status: FinalStatus
 
 

@@ -55,7 +55,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=_ki
         return str(self.__struct_config__.tag)
 
 
-class RunStarted(Event, kw_only=True):
+class RunStarted(Event, frozen=True, kw_only=True):
     run: str
     plan: str
     plan_hash: str
@@ -68,7 +68,7 @@ class RunStarted(Event, kw_only=True):
     engine: Engine | None = None
 
 
-class RunResumed(Event, kw_only=True):
+class RunResumed(Event, frozen=True, kw_only=True):
     """Execution goes on: `cause` is a new engine, the operator after a pause, or an answered question."""
 
     cause: Literal["engine", "operator", "decision", "checkpoint"]
@@ -76,15 +76,15 @@ class RunResumed(Event, kw_only=True):
     engine: Engine | None = None
 
 
-class RunPausing(Event, kw_only=True):
+class RunPausing(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class RunPaused(Event, kw_only=True):
+class RunPaused(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class RunStopping(Event, kw_only=True):
+class RunStopping(Event, frozen=True, kw_only=True):
     """An abort has begun: nothing new starts. `drain`: what is in flight may finish; else it is ended."""
 
     drain: bool
@@ -92,24 +92,24 @@ class RunStopping(Event, kw_only=True):
     reason: str
 
 
-class RunFinished(Event, kw_only=True):
+class RunFinished(Event, frozen=True, kw_only=True):
     status: FinalStatus
     reason: str = ""
 
 
-class WaveStarted(Event, kw_only=True):
+class WaveStarted(Event, frozen=True, kw_only=True):
     wave: str
 
 
-class BarrierReached(Event, kw_only=True):
+class BarrierReached(Event, frozen=True, kw_only=True):
     wave: str
 
 
-class TaskReady(Event, kw_only=True):
+class TaskReady(Event, frozen=True, kw_only=True):
     task: str
 
 
-class TaskWaiting(Event, kw_only=True):
+class TaskWaiting(Event, frozen=True, kw_only=True):
     """On the frontier, but held. `lane` is set where the hold keeps a lane: a risky task whose checkpoint
     is being written starts on that lane as soon as the checkpoint is durable."""
 
@@ -119,13 +119,13 @@ class TaskWaiting(Event, kw_only=True):
     lane: int | None = None
 
 
-class TaskStarted(Event, kw_only=True):
+class TaskStarted(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
     lane: int
 
 
-class TaskSucceeded(Event, kw_only=True):
+class TaskSucceeded(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
     lane: int | None = None
@@ -133,7 +133,7 @@ class TaskSucceeded(Event, kw_only=True):
     asserted_by: str = ""
 
 
-class TaskFailed(Event, kw_only=True):
+class TaskFailed(Event, frozen=True, kw_only=True):
     """`rule` names the classification rule that chose `failure_class`; `tail` is the end of the output,
     already made safe for screens; `resource` is what a RESOURCE failure lacks."""
 
@@ -150,7 +150,7 @@ class TaskFailed(Event, kw_only=True):
     tail: str = ""
 
 
-class TaskCancelled(Event, kw_only=True):
+class TaskCancelled(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
     lane: int | None = None
@@ -158,7 +158,7 @@ class TaskCancelled(Event, kw_only=True):
     effect: Effect
 
 
-class RetryScheduled(Event, kw_only=True):
+class RetryScheduled(Event, frozen=True, kw_only=True):
     """The task runs again at `due_t`; `retry` counts automatic retries of this task from 1."""
 
     task: str
@@ -168,7 +168,7 @@ class RetryScheduled(Event, kw_only=True):
     reason: str = ""
 
 
-class TaskInDoubt(Event, kw_only=True):
+class TaskInDoubt(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
     lane: int | None = None
@@ -176,7 +176,7 @@ class TaskInDoubt(Event, kw_only=True):
     reason: str
 
 
-class DoubtSettled(Event, kw_only=True):
+class DoubtSettled(Event, frozen=True, kw_only=True):
     """`done`: the effect is there (for a rollback step: the task is undone); otherwise it is not."""
 
     task: str
@@ -187,31 +187,31 @@ class DoubtSettled(Event, kw_only=True):
     detail: str = ""
 
 
-class TaskSkipped(Event, kw_only=True):
+class TaskSkipped(Event, frozen=True, kw_only=True):
     task: str
     reason: str
 
 
-class TaskWaived(Event, kw_only=True):
+class TaskWaived(Event, frozen=True, kw_only=True):
     task: str
     reason: str
 
 
-class TaskBlocked(Event, kw_only=True):
+class TaskBlocked(Event, frozen=True, kw_only=True):
     """`by` is the ancestor whose skip keeps this task from running."""
 
     task: str
     by: str
 
 
-class TaskReset(Event, kw_only=True):
+class TaskReset(Event, frozen=True, kw_only=True):
     """Back to pending: a resume runs again what a rollback undid, or what an abort cut short."""
 
     task: str
     reason: str
 
 
-class QuestionOpened(Event, kw_only=True):
+class QuestionOpened(Event, frozen=True, kw_only=True):
     """Its `seq` is the question's number. `refused` says why an earlier answer could not be taken."""
 
     about: About
@@ -221,12 +221,12 @@ class QuestionOpened(Event, kw_only=True):
     refused: str = ""
 
 
-class QuestionWithdrawn(Event, kw_only=True):
+class QuestionWithdrawn(Event, frozen=True, kw_only=True):
     question: int
     reason: str
 
 
-class DecisionMade(Event, kw_only=True):
+class DecisionMade(Event, frozen=True, kw_only=True):
     """What an operator (or a standing order) chose. `question` is 0 where nobody had asked.
 
     `on_seq` is the last event that existed when it was taken."""
@@ -241,14 +241,14 @@ class DecisionMade(Event, kw_only=True):
     on_seq: int
 
 
-class DecisionRefused(Event, kw_only=True):
+class DecisionRefused(Event, frozen=True, kw_only=True):
     question: int
     action: Action
     actor: str
     why: str
 
 
-class RollbackStarted(Event, kw_only=True):
+class RollbackStarted(Event, frozen=True, kw_only=True):
     """`to` is `start` or a checkpoint; all that succeeded after event `to_seq` is in scope: `tasks` in the
     order they will be undone, `stay` for those that have no rollback and stay applied."""
 
@@ -259,17 +259,17 @@ class RollbackStarted(Event, kw_only=True):
     reason: str
 
 
-class RollbackStepStarted(Event, kw_only=True):
+class RollbackStepStarted(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
 
 
-class TaskRolledBack(Event, kw_only=True):
+class TaskRolledBack(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
 
 
-class RollbackFailed(Event, kw_only=True):
+class RollbackFailed(Event, frozen=True, kw_only=True):
     task: str
     attempt: int
     failure_class: FailureClass
@@ -281,14 +281,14 @@ class RollbackFailed(Event, kw_only=True):
     tail: str = ""
 
 
-class TaskLeftApplied(Event, kw_only=True):
+class TaskLeftApplied(Event, frozen=True, kw_only=True):
     """A failed rollback step that the operator chose to leave: the task stays applied."""
 
     task: str
     reason: str
 
 
-class CheckpointSaved(Event, kw_only=True):
+class CheckpointSaved(Event, frozen=True, kw_only=True):
     """`position` is the event the checkpoint stands at and `position_hash` the journal's hash there.
 
     `stable`: nothing was failed or in doubt then."""
@@ -303,7 +303,7 @@ class CheckpointSaved(Event, kw_only=True):
     note: str = ""
 
 
-class CheckpointFailed(Event, kw_only=True):
+class CheckpointFailed(Event, frozen=True, kw_only=True):
     trigger: Trigger
     reason: str
 

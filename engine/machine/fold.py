@@ -137,11 +137,11 @@ def _run_finished(state: State, event: ev.RunFinished) -> None:
 
 
 def _wave_started(state: State, event: ev.WaveStarted) -> None:
-    state.waves_started = (*state.waves_started, event.wave)
+    state.waves_started[event.wave] = event.seq
 
 
 def _barrier_reached(state: State, event: ev.BarrierReached) -> None:
-    state.barriers = (*state.barriers, event.wave)
+    state.barriers[event.wave] = event.seq
 
 
 def _task_ready(state: State, event: ev.TaskReady) -> None:
@@ -253,6 +253,9 @@ def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
     state.rollback = Rollback(
         to=event.to, to_seq=event.to_seq, tasks=event.tasks, stay=event.stay, reason=event.reason
     )
+    for opened in (state.waves_started, state.barriers):
+        for wave in [wave for wave, seq in opened.items() if seq > event.to_seq]:
+            del opened[wave]
     _set_status(state, RunStatus.ROLLING_BACK, event.reason)
 
 

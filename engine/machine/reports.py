@@ -23,7 +23,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class Begin(Report, kw_only=True):
+class Begin(Report, frozen=True, kw_only=True):
     run: str
     plan_hash: str
     actor: str
@@ -32,21 +32,21 @@ class Begin(Report, kw_only=True):
     engine: Engine | None = None
 
 
-class EngineResumed(Report, kw_only=True):
+class EngineResumed(Report, frozen=True, kw_only=True):
     """A new engine owns the run. What was in flight under the old one becomes a doubt."""
 
     actor: str
     engine: Engine | None = None
 
 
-class Succeeded(Report, kw_only=True):
+class Succeeded(Report, frozen=True, kw_only=True):
     task: str
     attempt: int
     purpose: Purpose = "run"
     outputs: dict[str, Any] = {}
 
 
-class Failed(Report, kw_only=True):
+class Failed(Report, frozen=True, kw_only=True):
     task: str
     attempt: int
     purpose: Purpose = "run"
@@ -62,7 +62,7 @@ class Failed(Report, kw_only=True):
     """The target itself is damaged: the run stops, whatever the plan says."""
 
 
-class Cancelled(Report, kw_only=True):
+class Cancelled(Report, frozen=True, kw_only=True):
     """The attempt was ended because the machine asked for it."""
 
     task: str
@@ -72,7 +72,7 @@ class Cancelled(Report, kw_only=True):
     reason: str
 
 
-class InDoubt(Report, kw_only=True):
+class InDoubt(Report, frozen=True, kw_only=True):
     """Whether the attempt took effect cannot be told from its outcome (a connection lost at COMMIT)."""
 
     task: str
@@ -81,7 +81,7 @@ class InDoubt(Report, kw_only=True):
     reason: str
 
 
-class EvidenceFound(Report, kw_only=True):
+class EvidenceFound(Report, frozen=True, kw_only=True):
     """`done` is None where nothing could settle it; `detail` is what was looked at, for the operator."""
 
     task: str
@@ -92,7 +92,7 @@ class EvidenceFound(Report, kw_only=True):
     detail: str = ""
 
 
-class AssertionChecked(Report, kw_only=True):
+class AssertionChecked(Report, frozen=True, kw_only=True):
     """What the task's `verify` said to an operator's "it is done"."""
 
     question: int
@@ -100,17 +100,17 @@ class AssertionChecked(Report, kw_only=True):
     detail: str = ""
 
 
-class ProbeAnswered(Report, kw_only=True):
+class ProbeAnswered(Report, frozen=True, kw_only=True):
     task: str
     available: bool
     detail: str = ""
 
 
-class TimerFired(Report, kw_only=True):
+class TimerFired(Report, frozen=True, kw_only=True):
     key: str
 
 
-class CheckpointWritten(Report, kw_only=True):
+class CheckpointWritten(Report, frozen=True, kw_only=True):
     checkpoint: str
     trigger: Trigger
     position: int
@@ -118,13 +118,13 @@ class CheckpointWritten(Report, kw_only=True):
     file: str = ""
 
 
-class CheckpointNotWritten(Report, kw_only=True):
+class CheckpointNotWritten(Report, frozen=True, kw_only=True):
     checkpoint: str
     trigger: Trigger
     reason: str
 
 
-class Decide(Report, kw_only=True):
+class Decide(Report, frozen=True, kw_only=True):
     """The operator's answer to question number `question`; 0 for a rollback nobody had asked about.
 
     `to` says where a rollback goes: `last`, `start` or a checkpoint."""
@@ -137,21 +137,21 @@ class Decide(Report, kw_only=True):
     reason: str = ""
 
 
-class Pause(Report, kw_only=True):
+class Pause(Report, frozen=True, kw_only=True):
     actor: str
     reason: str = ""
 
 
-class Continue(Report, kw_only=True):
+class Continue(Report, frozen=True, kw_only=True):
     actor: str
 
 
-class TakeCheckpoint(Report, kw_only=True):
+class TakeCheckpoint(Report, frozen=True, kw_only=True):
     actor: str
     reason: str = ""
 
 
-class Stop(Report, kw_only=True):
+class Stop(Report, frozen=True, kw_only=True):
     """Abort the run. With `drain` what is in flight finishes first; without, it is ended."""
 
     actor: str

@@ -142,9 +142,10 @@ class State:
         self.in_use: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
         """Per task held by a pool: how many tasks have since been started with units of that pool."""
-        self.waves_started: tuple[str, ...] = ()
-        self.barriers: tuple[str, ...] = ()
-        """Waves whose barrier was reached, in order."""
+        self.waves_started: dict[str, int] = {}
+        """Waves that were opened, in order, each with its event; a rollback behind that event closes it."""
+        self.barriers: dict[str, int] = {}
+        """Waves whose barrier was reached, likewise."""
         self.questions: dict[int, Question] = {}
         self.decisions: list[DecisionMade] = []
         self.checkpoints: dict[str, Checkpoint] = {}
@@ -225,6 +226,8 @@ class State:
         twin.in_use = dict(self.in_use)
         twin.overtaken = dict(self.overtaken)
         twin.questions = dict(self.questions)
+        twin.waves_started = dict(self.waves_started)
+        twin.barriers = dict(self.barriers)
         twin.decisions = list(self.decisions)
         twin.checkpoints = dict(self.checkpoints)
         twin.rollback = msgspec.structs.replace(self.rollback) if self.rollback else None

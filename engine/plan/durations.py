@@ -11,6 +11,7 @@ _ISO = re.compile(
     r"(?:T(?:(?P<h>\d+(?:\.\d+)?)H)?(?:(?P<m>\d+(?:\.\d+)?)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_TWO_UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1))
 
 LONGEST_S = 366 * 86_400.0
 """The longest duration a plan may name, in seconds: a year. Anything longer is a slip of the pen."""
@@ -43,7 +44,7 @@ def format_duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f}s".replace(".0s", "s")
     whole = round(seconds)
-    for unit, size, below, below_size in (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1)):
+    for unit, size, below, below_size in _TWO_UNITS:
         if whole >= size:
             count, rest = divmod(whole, size)
             return f"{count}{unit}" + (f"{rest // below_size}{below}" if rest // below_size else "")
