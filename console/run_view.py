@@ -1,0 +1,88 @@
+"""What a screen knows of a run: the plan, the events so far, and the state they fold to.
+
+Widgets read a RunView and never hold a copy of anything in it. `revision` changes whenever the state
+did; a widget that remembers the revision it drew knows whether it is stale.
+"""
+
+import bisect
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from engine.graph import Graph
+from engine.machine.events import Event
+from engine.machine.fold import apply, replay
+from engine.machine.reports import AnyReport
+from engine.machine.resources import Pools
+from engine.machine.state import State
+from engine.plan.models import Plan
+
+
+class Controls(Protocol):
+    """How a screen reaches the engine that owns the run. Absent in the inspector."""
+
+    def report(self, report: AnyReport) -> None:
+        """Tell the machine what the operator chose. What came of it arrives as events."""
+
+    def now_t(self) -> float:
+        """Seconds on the run's clock."""
+
+
+OutputSource = Callable[[str, int], Sequence[str]]
+"""The kept output of (task, attempt): lines, safe for screens, oldest first; empty where there is none."""
+
+
+class RunView:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        controls: Controls | None = None,
+        output: OutputSource = lambda _task, _attempt: (),
+    ) -> None:
+        self.plan = plan
+        self.graph = Graph(plan)
+        self.by_id = {task.id: task for task in plan.tasks}
+        self.controls = controls
+        self.output = output
+        self.events: list[Event] = []
+        self.revision = 0
+        self._pools = Pools(plan)
+        self._live = State(plan, self._pools)
+        self._past: State | None = None
+
+    @property
+    def state(self) -> State:
+        """The state shown: the newest, or in the inspector the one stepped back to."""
+        return self._past or self._live
+
+    @property
+    def newest(self) -> State:
+        return self._live
+
+    @property
+    def read_only(self) -> bool:
+        return self.controls is None or self._past is not None
+
+    @property
+    def now_t(self) -> float:
+        """Seconds on the run's clock: what a growing bar is drawn up to."""
+        state = self.state
+        if self._past is not None or self.controls is None or state.finished or not state.started:
+            return state.t
+        return max(state.t, self.controls.now_t())
+
+    def fold(self, events: Sequence[Event]) -> None:
+        """Take in the newest events, in order."""
+        for event in events:
+            apply(self._live, event)
+        self.events.extend(events)
+        self.revision += 1
+
+    def show_past(self, seq: int | None) -> None:
+        """Show the run as it stood after event `seq`; None goes back to the newest."""
+        if seq is None or seq >= self._live.seq:
+            self._past = None
+        else:
+            upto = bisect.bisect_right(self.events, seq, key=lambda event: event.seq)
+            self._past = replay(State(self.plan, self._pools), self.events[:upto])
+        self.revision += 1
