@@ -4,10 +4,20 @@ These models check what one value can tell by itself; what needs the whole plan 
 capacities, wave order) is in `checks.py`. Models are frozen: a plan never changes under a run.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 from engine.plan.durations import parse_duration
 
@@ -16,20 +26,52 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _duration(value: object) -> float:
-    # A float is a duration that was parsed before: the plan pinned in a run's journal.
-    return value if isinstance(value, float) else parse_duration(value)
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""What ends a line, steers a terminal or turns the direction of text: nothing that a title holds."""
+
+
+def _duration(value: object, info: ValidationInfo) -> float:
+    # A float is a duration that was parsed before (a plan pinned with its run), never one that was written.
+    if isinstance(value, float) and info.context is not AS_WRITTEN:
+        return value
+    return parse_duration(value)
+
+
+def _one_line(value: str) -> str:
+    if found := _STEERING.search(value):
+        raise ValueError(f"the invisible character U+{ord(found.group()):04X} cannot stand in a title")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("the character U+0000 cannot stand here")
+    if not value.strip():
+        raise ValueError("there is nothing in it")
+    return value
+
+
+DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": r"^(P[0-9.WDTHMS]+|([0-9]+(\.[0-9]+)?(d|h|ms|m|s))+)$",
+    "examples": ["30s", "5m", "1h30m", "PT1H30M"],
+}
+
+AS_WRITTEN = {"as": "written"}
+"""The validation context for a plan as a person wrote it: there durations have units."""
 
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration, json_schema_input_type=str),
-    Field(ge=0, json_schema_extra={"examples": ["30s", "5m", "1h30m", "PT1H30M"]}),
+    BeforeValidator(_duration),
+    Field(ge=0, allow_inf_nan=False),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", min_length=1, max_length=100)]
 """Ids of tasks, phases, waves, pools, locks and targets: letters, digits, `_`, `-` and `.`."""
-Title = Annotated[str, Field(min_length=1, max_length=200)]
+Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
 Units = Annotated[int, Field(ge=1, le=1_000_000)]
 
 Model = Literal["wave", "rolling"]
@@ -48,8 +90,8 @@ class FailureClass(StrEnum):
 class Target(Strict):
     """A database that tasks work on: exactly one of a SQLite file or a PostgreSQL conninfo."""
 
-    sqlite: str | None = None
-    postgres: str | None = None
+    sqlite: Text | None = None
+    postgres: Text | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -72,9 +114,9 @@ ActionKind = Literal["sql", "sql_file", "shell", "python", "simulate"]
 class Action(Strict):
     """What a task runs: exactly one of the five kinds. `on` names a target and goes with SQL."""
 
-    sql: str | None = None
-    sql_file: str | None = None
-    shell: str | None = None
+    sql: Text | None = None
+    sql_file: Text | None = None
+    shell: Text | None = None
     python: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     simulate: Simulated | None = None
     on: Name | None = None
@@ -183,7 +225,7 @@ class Plan(Strict):
     model: Model = "rolling"
     workers: Annotated[int, Field(ge=1, le=1000)] = 4
     policy: PolicyName = "critical-path"
-    interpreter: str = "python3"
+    interpreter: Text = "python3"
     targets: dict[Name, Target] = {}
     resources: dict[Name, Units] = {}
     checkpoints: CheckpointRules = CheckpointRules()
@@ -212,6 +254,9 @@ def effort_hours(task: Task) -> float:
     return task.effort if task.effort is not None else max(expected_duration(task) / 3600, 1e-6)
 
 
-def parse_plan_data(data: dict[str, Any]) -> Plan:
-    """The Plan in `data`, checked value by value; raises pydantic.ValidationError."""
-    return Plan.model_validate(data)
+def parse_plan_data(data: Any, *, as_written: bool = False) -> Plan:
+    """The Plan in `data`, checked value by value; raises pydantic.ValidationError.
+
+    `as_written`: it comes from a person, so that durations need their units.
+    """
+    return Plan.model_validate(data, context=AS_WRITTEN if as_written else None)
