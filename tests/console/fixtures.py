@@ -159,7 +159,8 @@ _TASKS = [
           run={"shell": "python3 fill_orgs.py --batch 500 | tee fill_orgs.out"},
           rollback=_sql("DELETE FROM orgs"), idempotent=True, value=7),
     _task("backfill-customers", "Point customers at their organisation", "backfill", 12,
-          "add-org-id fill-orgs", run={"python": "shop:backfill_customers"}, rollback=_sql("UPDATE customers SET org_id = NULL"),
+          "add-org-id fill-orgs", run={"python": "shop:backfill_customers"},
+          rollback=_sql("UPDATE customers SET org_id = NULL"),
           critical=True, idempotent=True, risk=0.4, value=9, uses={"writers": 1}),
     _task("backfill-orders", "Write every total in cents", "backfill", 15, "add-total-cents",
           run=_sql("UPDATE orders\nSET total_cents = CAST(round(total * 100) AS INTEGER)\n"
@@ -177,7 +178,8 @@ _TASKS = [
     _task("check-orders", "Totals agree month by month", "validate", 4, "backfill-orders",
           run={"python": "shop:check_orders"}, rollback={"shell": "true"}, critical=True),
     _task("switch-reads", "Read from the new columns", "switch", 2,
-          "check-customers check-orders backfill-statuses", run=_sql("DROP VIEW sales;\nCREATE VIEW sales AS SELECT org_id, sum(total_cents) FROM orders;"),
+          "check-customers check-orders backfill-statuses",
+          run=_sql("DROP VIEW sales;\nCREATE VIEW sales AS SELECT org_id, sum(total_cents) FROM orders;"),
           rollback={"shell": "sqlite3 shop.db < old_view.sql"}, critical=True, risk=0.7, value=10),
     _task("switch-writes", "Write to the new columns", "switch", 2, "switch-reads index-orders",
           run=_sql("UPDATE settings SET write_to = 'new'"),
@@ -348,7 +350,7 @@ def at_barrier() -> RunView:
 
 def reference_plan(model: str = "rolling") -> Plan:
     """The 39-task reference plan, as the sample plans have it."""
-    path = REFERENCE / f"{model}.yaml"
+    path = REFERENCE / ("waves.yaml" if model == "wave" else "rolling.yaml")
     return parse_plan_data(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
 
 
