@@ -85,9 +85,12 @@ class RunPaused(Event, frozen=True, kw_only=True):
 
 
 class RunStopping(Event, frozen=True, kw_only=True):
-    """An abort has begun: nothing new starts. `drain`: what is in flight may finish; else it is ended."""
+    """An abort has begun: nothing new starts. `drain`: what is in flight may finish; else it is ended.
+
+    `fatal`: a damaged target is the cause, and the run ends as failed."""
 
     drain: bool
+    fatal: bool = False
     actor: str
     reason: str
 
@@ -212,13 +215,12 @@ class TaskReset(Event, frozen=True, kw_only=True):
 
 
 class QuestionOpened(Event, frozen=True, kw_only=True):
-    """Its `seq` is the question's number. `refused` says why an earlier answer could not be taken."""
+    """Its `seq` is the question's number."""
 
     about: About
     task: str
     reason: str
     evidence: str = ""
-    refused: str = ""
 
 
 class QuestionWithdrawn(Event, frozen=True, kw_only=True):

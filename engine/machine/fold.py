@@ -49,6 +49,8 @@ def _move(state: State, event: Any) -> None:
         raise ImpossibleEvent(f"event {event.seq} ({event.kind}) finds {found}")
     state.counts[task.status] -= 1
     state.counts[target] += 1
+    if target in SETTLED or task.status in SETTLED:
+        state.settled_changed_seq = event.seq
     task.status = target
     task.settled_seq = event.seq if target in SETTLED else 0
     task.waiting_for = ""
@@ -127,7 +129,7 @@ def _run_paused(state: State, event: ev.RunPaused) -> None:
 
 
 def _run_stopping(state: State, event: ev.RunStopping) -> None:
-    state.stopping = Stopping(drain=event.drain, actor=event.actor, reason=event.reason)
+    state.stopping = Stopping(drain=event.drain, fatal=event.fatal, actor=event.actor, reason=event.reason)
     state.rollback_wanted = None
 
 
@@ -147,6 +149,7 @@ def _barrier_reached(state: State, event: ev.BarrierReached) -> None:
 def _task_ready(state: State, event: ev.TaskReady) -> None:
     _leave_lane(state, event.task)  # a hold for a checkpoint that came to nothing
     state.overtaken.pop(event.task, None)
+    state.tasks[event.task].ready_seq = event.seq
 
 
 def _task_waiting(state: State, event: ev.TaskWaiting) -> None:
@@ -157,6 +160,8 @@ def _task_waiting(state: State, event: ev.TaskWaiting) -> None:
         _take_lane(state, event.task, event.lane)
     elif event.due_t is None:
         state.overtaken.setdefault(event.task, 0)
+    else:
+        task.resource_waits += 1
 
 
 def _task_started(state: State, event: ev.TaskStarted) -> None:
@@ -227,14 +232,21 @@ def _question_opened(state: State, event: ev.QuestionOpened) -> None:
         task=event.task,
         reason=event.reason,
         evidence=event.evidence,
-        refused=event.refused,
         t=event.t,
         at=event.at,
     )
+    if event.about == "rollback_scope":
+        state.rollback_wanted = None
 
 
 def _question_withdrawn(state: State, event: ev.QuestionWithdrawn) -> None:
     state.questions.pop(event.question)
+
+
+def _decision_refused(state: State, event: ev.DecisionRefused) -> None:
+    question = state.questions.get(event.question)
+    if question:
+        state.questions[event.question] = replace(question, refused=event.why)
 
 
 def _decision_made(state: State, event: ev.DecisionMade) -> None:
@@ -245,7 +257,8 @@ def _decision_made(state: State, event: ev.DecisionMade) -> None:
     elif event.action == "rollback":
         state.rollback_wanted = event
     elif event.task:
-        state.tasks[event.task].retries = 0
+        task = state.tasks[event.task]
+        task.retries = task.resource_waits = 0
 
 
 def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
@@ -328,6 +341,7 @@ _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.QuestionOpened: _question_opened,
     ev.QuestionWithdrawn: _question_withdrawn,
     ev.DecisionMade: _decision_made,
+    ev.DecisionRefused: _decision_refused,
     ev.RollbackStarted: _rollback_started,
     ev.RollbackStepStarted: _rollback_step_started,
     ev.TaskRolledBack: _rollback_step_ended,

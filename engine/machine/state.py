@@ -43,6 +43,10 @@ class TaskState(msgspec.Struct):
     attempts: tuple[Attempt, ...] = ()
     retries: int = 0
     """Automatic retries since an operator last decided on the task."""
+    resource_waits: int = 0
+    """Waits for a lacking resource, likewise."""
+    ready_seq: int = 0
+    """The event that last put the task on the frontier."""
     settled_seq: int = 0
     waiting_for: str = ""
     due_t: float | None = None
@@ -64,14 +68,16 @@ class TaskState(msgspec.Struct):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """An open question; `number` is the `seq` of the event that opened it."""
+    """An open question; `number` is the `seq` of the event that opened it.
+
+    `refused` says why the newest answer to it could not be taken."""
 
     number: int
     about: About
     task: str
     reason: str
     evidence: str
-    refused: str
+    refused: str = ""
     t: float
     at: datetime
 
@@ -107,6 +113,7 @@ class Rollback(msgspec.Struct, kw_only=True):
 
 class Stopping(msgspec.Struct, frozen=True, kw_only=True):
     drain: bool
+    fatal: bool
     actor: str
     reason: str
 
@@ -138,6 +145,8 @@ class State:
         self.at: datetime | None = None
         self.tasks = {task.id: TaskState(task.id) for task in plan.tasks}
         self.counts: Counter[TaskStatus] = Counter({TaskStatus.PENDING: len(plan.tasks)})
+        self.settled_changed_seq = 0
+        """The last event by which a task became settled, or ceased to be."""
         self.lanes: list[str | None] = [None] * plan.workers
         self.in_use: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}

@@ -50,7 +50,7 @@ TRANSITIONS: dict[type[ev.Event], tuple[frozenset[TaskStatus], TaskStatus]] = {
         (ev.TaskWaiting, (_T.READY, _T.WAITING, _T.FAILED), _T.WAITING),
         (ev.TaskStarted, (_T.READY, _T.WAITING), _T.RUNNING),
         (ev.TaskSucceeded, (_T.RUNNING, _T.FAILED, _T.IN_DOUBT), _T.SUCCEEDED),
-        (ev.TaskFailed, (_T.RUNNING,), _T.FAILED),
+        (ev.TaskFailed, (_T.RUNNING, _T.WAITING), _T.FAILED),
         (ev.TaskCancelled, (_T.RUNNING,), _T.CANCELLED),
         (ev.RetryScheduled, (_T.FAILED,), _T.WAITING),
         (ev.TaskInDoubt, (_T.RUNNING, _T.CANCELLED, _T.ROLLING_BACK), _T.IN_DOUBT),

@@ -1,0 +1,114 @@
+"""Virtual time: the engine's own machine, driven by outcomes that are made up instead of carried out.
+
+Not a second engine. It only answers the machine's commands the way the world would, each at its moment on
+a virtual clock; what follows from the answers is the machine's to say.
+"""
+
+import heapq
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from engine.graph import Graph
+from engine.machine import commands as cmd
+from engine.machine import reports as rep
+from engine.machine.core import Machine
+from engine.machine.decisions import standing_answer
+from engine.machine.events import Event, Purpose
+from engine.machine.state import State
+from engine.plan.models import Plan, Task, expected_duration
+
+Outcomes = Callable[[Task, int, Purpose], tuple[float, rep.Report]]
+"""(task, attempt, purpose) to how many seconds the attempt takes, and the report it ends in."""
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""The wall clock at virtual time 0, where a simulation is given no other."""
+
+
+def everything_succeeds(task: Task, attempt: int, purpose: Purpose) -> tuple[float, rep.Report]:
+    """Every attempt takes the task's expected duration and succeeds; so does every rollback."""
+    return expected_duration(task), rep.Succeeded(task=task.id, attempt=attempt, purpose=purpose)
+
+
+class Simulation:
+    """A run of `plan` in virtual time, from its start or from `state` (which is cloned, not touched).
+
+    `events` holds what the machine emitted. With `keep_events=False` it stays empty."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        graph: Graph | None = None,
+        state: State | None = None,
+        *,
+        outcomes: Outcomes = everything_succeeds,
+        on_unknown: str = "ask",
+        seed: int = 0,
+        keep_events: bool = True,
+    ) -> None:
+        self.machine = Machine(plan, graph, state.clone() if state else None)
+        self.events: list[Event] = []
+        self._plan = plan
+        self._outcomes = outcomes
+        self._on_unknown = on_unknown
+        self._seed = seed
+        self._keep = keep_events
+        self._tasks = {task.id: task for task in plan.tasks}
+        self._due: list[tuple[float, int, rep.Report]] = []
+        self._order = count()
+        self._t = self.state.t
+        self._epoch = (state.at - timedelta(seconds=state.t)) if state and state.at else EPOCH
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    def begin(self) -> None:
+        self.report(rep.Begin(run="simulation", plan_hash="", actor="", seed=self._seed, simulated=True))
+
+    def report(self, report: rep.Report) -> None:
+        """Hand `report` to the machine at the present virtual time, and answer what it asks for."""
+        step = self.machine.handle(report, rep.Now(self._t, self._epoch + timedelta(seconds=self._t)))
+        if self._keep:
+            self.events.extend(step.events)
+        for command in step.commands:
+            self._answer(command)
+
+    def schedule(self, after_s: float, report: rep.Report) -> None:
+        heapq.heappush(self._due, (self._t + after_s, next(self._order), report))
+
+    def run(self) -> State:
+        """Run until the run ends, or until nothing more can happen without an operator."""
+        if not self.state.started:
+            self.begin()
+        while not self.state.finished:
+            question = next(iter(self.state.questions.values()), None)
+            answer = standing_answer(self.state, question, self._on_unknown) if question else None
+            if answer:
+                self.report(answer)
+            elif self._due:
+                self._t, _, report = heapq.heappop(self._due)
+                self.report(report)
+            else:
+                break
+        return self.state
+
+    def _answer(self, command: cmd.Command) -> None:
+        match command:
+            case cmd.StartTask(task=task, attempt=attempt):
+                self.schedule(*self._outcomes(self._tasks[task], attempt, "run"))
+            case cmd.StartRollback(task=task, attempt=attempt):
+                self.schedule(*self._outcomes(self._tasks[task], attempt, "rollback"))
+            case cmd.SetTimer(key=key, due_t=due_t):
+                self.schedule(due_t - self._t, rep.TimerFired(key=key))
+            case cmd.SaveCheckpoint(checkpoint=checkpoint, trigger=trigger, position=position):
+                written = rep.CheckpointWritten(
+                    checkpoint=checkpoint, trigger=trigger, position=position, position_hash=""
+                )
+                self.schedule(0.0, written)
+            case cmd.ProbeResource(task=task):
+                self.schedule(0.0, rep.ProbeAnswered(task=task, available=True))
+            case cmd.CheckAssertion(question=question):
+                self.schedule(0.0, rep.AssertionChecked(question=question, passed=True))
+            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
+                self.schedule(0.0, rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None))

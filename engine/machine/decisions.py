@@ -1,0 +1,202 @@
+"""What an operator's answer does. A decision acts on the question it was made for, or on nothing."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.machine import commands as cmd
+from engine.machine import events as ev
+from engine.machine import recovery, rollback
+from engine.machine import reports as rep
+from engine.machine.state import Question, State
+
+if TYPE_CHECKING:
+    from engine.machine.core import Machine
+
+Choice = tuple[ev.Action, ev.SkipMode | None]
+
+CHOICES: dict[ev.About, tuple[Choice, ...]] = {
+    "failure": (
+        ("retry", None),
+        ("skip", "subtree"),
+        ("skip", "waive"),
+        ("skip", "assert_done"),
+        ("rollback", None),
+        ("abort", None),
+    ),
+    "doubt": (
+        ("skip", "assert_done"),
+        ("retry", None),
+        ("skip", "subtree"),
+        ("skip", "waive"),
+        ("rollback", None),
+        ("abort", None),
+    ),
+    "rollback_step": (
+        ("retry", None),
+        ("skip", "leave_applied"),
+        ("skip", "assert_done"),
+        ("abort", None),
+    ),
+    "rollback_scope": (
+        ("rollback", None),
+        ("retry", None),
+        ("skip", "subtree"),
+        ("skip", "waive"),
+        ("abort", None),
+    ),
+}
+"""The answers each kind of question takes."""
+
+
+def on_decide(machine: "Machine", report: rep.Decide) -> None:
+    why = refusal(machine.state, report)
+    if why:
+        machine.emit(
+            ev.DecisionRefused, question=report.question, action=report.action, actor=report.actor, why=why
+        )
+        return
+    question = machine.state.questions.get(report.question)
+    if question and _needs_checking(machine, question, report):
+        machine.asserting[report.question] = report
+        machine.command(cmd.CheckAssertion(task=question.task, question=report.question))
+    else:
+        _carry_out(machine, question, report)
+
+
+def refusal(state: State, report: rep.Decide) -> str:
+    """Why the decision cannot be taken as the run stands now, or an empty string."""
+    if state.finished:
+        return f"the run is {state.status}"
+    if state.stopping:
+        return "the run is stopping"
+    if report.action == "rollback" and rollback.target_seq(state, report.to) is None:
+        return f"there is no checkpoint {report.to} to roll back to"
+    if report.question == 0:
+        if report.action != "rollback":
+            return "there is no such question"
+        return "a rollback is under way already" if state.rollback or state.rollback_wanted else ""
+    question = state.questions.get(report.question)
+    if question is None:
+        return "the question is no longer open"
+    if (report.action, report.mode) not in CHOICES[question.about]:
+        return "that is not an answer to this question"
+    return ""
+
+
+def _needs_checking(machine: "Machine", question: Question, report: rep.Decide) -> bool:
+    asserted = report.mode == "assert_done" and question.about != "rollback_step"
+    return asserted and machine.task(question.task).verify is not None
+
+
+def on_assertion(machine: "Machine", report: rep.AssertionChecked) -> None:
+    """The task's own `verify` has spoken about an operator's "it is done"."""
+    decision = machine.asserting.pop(report.question)
+    question = machine.state.questions.get(report.question)
+    if question and report.passed and not refusal(machine.state, decision):
+        _carry_out(machine, question, decision)
+        return
+    why = "the question is no longer open" if not question else f"its verify says no: {report.detail}"
+    machine.emit(
+        ev.DecisionRefused,
+        question=report.question,
+        action=decision.action,
+        actor=decision.actor,
+        why=why,
+    )
+
+
+def _carry_out(machine: "Machine", question: Question | None, report: rep.Decide) -> None:
+    machine.emit(
+        ev.DecisionMade,
+        question=report.question,
+        task=question.task if question else "",
+        action=report.action,
+        mode=report.mode,
+        to=report.to if report.action == "rollback" else "",
+        actor=report.actor,
+        reason=report.reason,
+        on_seq=machine.state.seq,
+    )
+    if report.action == "abort":
+        machine.emit(ev.RunStopping, drain=True, actor=report.actor, reason=report.reason or "aborted")
+    elif question and report.action != "rollback":
+        rules = _STEP_RULES if question.about == "rollback_step" else _TASK_RULES
+        rules[report.action, report.mode](machine, question.task, report)
+
+
+def _retry(machine: "Machine", task_id: str, report: rep.Decide) -> None:
+    machine.emit(ev.TaskReset, task=task_id, reason=f"retry decided by {report.actor}")
+    machine.make_ready(task_id)
+
+
+def _skip(machine: "Machine", task_id: str, report: rep.Decide) -> None:
+    recovery.skip_subtree(machine, task_id, report.reason or f"skipped by {report.actor}")
+
+
+def _waive(machine: "Machine", task_id: str, report: rep.Decide) -> None:
+    machine.emit(ev.TaskWaived, task=task_id, reason=report.reason or f"waived by {report.actor}")
+    recovery.settle(machine, task_id)
+    machine.satisfied(task_id)
+
+
+def _assert_done(machine: "Machine", task_id: str, report: rep.Decide) -> None:
+    last = machine.state.tasks[task_id].last
+    attempt = last.number if last else 0
+    machine.emit(ev.TaskSucceeded, task=task_id, attempt=attempt, asserted_by=report.actor)
+    recovery.settle(machine, task_id)
+    machine.satisfied(task_id)
+
+
+def _step_again(_machine: "Machine", _task_id: str, _report: rep.Decide) -> None:
+    """Nothing to record: with its question answered, the step is the next one again."""
+
+
+def _leave_applied(machine: "Machine", task_id: str, report: rep.Decide) -> None:
+    machine.emit(ev.TaskLeftApplied, task=task_id, reason=report.reason)
+
+
+def _undone_already(machine: "Machine", task_id: str, _report: rep.Decide) -> None:
+    machine.emit(ev.TaskRolledBack, task=task_id, attempt=machine.state.tasks[task_id].undo_attempts)
+
+
+_TASK_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
+    ("retry", None): _retry,
+    ("skip", "subtree"): _skip,
+    ("skip", "waive"): _waive,
+    ("skip", "assert_done"): _assert_done,
+}
+_STEP_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
+    ("retry", None): _step_again,
+    ("skip", "leave_applied"): _leave_applied,
+    ("skip", "assert_done"): _undone_already,
+}
+
+
+def standing_answer(state: State, question: Question, on_unknown: str, to: str = "last") -> rep.Decide | None:
+    """The answer that `--on-unknown` gives to a question, or None where it is the operator's (`ask`).
+
+    `retry` is given within the plan's limit of retries, counted over all attempts, and then as `abort`. A
+    question about a rollback is answered by going on with it only where rolling back is the standing
+    answer; a failed rollback step is retried once and then aborts, since leaving it is a person's call."""
+    if on_unknown == "ask":
+        return None
+    action: ev.Action
+    mode: ev.SkipMode | None = None
+    if question.about == "rollback_step":
+        again = state.tasks[question.task].undo_attempts < 2
+        action = "retry" if on_unknown in ("retry", "rollback") and again else "abort"
+    elif on_unknown == "retry":
+        used = len(state.tasks[question.task].attempts) - 1
+        action = "retry" if used < state.plan.retry.attempts else "abort"
+    elif on_unknown == "skip":
+        action, mode = "skip", "subtree"
+    else:
+        action = "rollback" if on_unknown == "rollback" else "abort"
+    return rep.Decide(
+        question=question.number,
+        action=action,
+        mode=mode,
+        to=to,
+        actor=f"--on-unknown {on_unknown}",
+        reason="standing order",
+    )

@@ -1,0 +1,98 @@
+"""The frontier as the machine works on it: tasks in the order of the policy, grouped by what they take.
+
+Tasks with the same demand stand or fall together: if the first of a group cannot start, none of it can.
+So picking a task costs a look at each group's head, not at each task.
+
+A task held by a pool could starve while smaller ones slip past it. Once as many as there are lanes have
+done so (State.overtaken), it reserves its turn: what it needs is kept free from all others until it runs.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+
+from engine.machine.policies import OrderKey
+from engine.machine.resources import Demand
+from engine.machine.state import State
+from engine.machine.transitions import FRONTIER
+
+_Entry = tuple[OrderKey, int, str]
+
+
+class Frontier:
+    """An index over State, rebuilt whenever a machine starts; never a second truth.
+
+    Entries are removed lazily: one whose task has left the frontier is dropped when it is met."""
+
+    def __init__(self, state: State, keys: dict[str, OrderKey], position: dict[str, int]) -> None:
+        self._state = state
+        self._keys = keys
+        self._position = position
+        self._groups: dict[Demand, list[_Entry]] = {}
+        self._members: set[str] = set()
+        self._fresh: dict[Demand, list[str]] = {}
+        """Per group: tasks that nobody has yet been told are held."""
+
+    def add(self, task_id: str) -> None:
+        if task_id in self._members:
+            return
+        self._members.add(task_id)
+        key = self._keys.get(task_id) or (float(self._state.tasks[task_id].ready_seq),)
+        demand = self._state.pools.demand[task_id]
+        heapq.heappush(self._groups.setdefault(demand, []), (key, self._position[task_id], task_id))
+        if demand:
+            self._fresh.setdefault(demand, []).append(task_id)
+
+    def discard(self, task_id: str) -> None:
+        self._members.discard(task_id)
+
+    def pick(self) -> str | None:
+        """The task to start next, taken off the frontier; None where no task could start."""
+        reserved: Counter[str] = Counter()
+        for task_id in self._turns():
+            demand = self._state.pools.demand[task_id]
+            if not self._lacking(demand, reserved):
+                self.discard(task_id)
+                return task_id
+            reserved.update(dict(demand))
+        best: _Entry | None = None
+        for demand in self._groups:
+            head = self._head(demand)
+            if head and (best is None or head < best) and not self._lacking(demand, reserved):
+                best = head
+        if best is None:
+            return None
+        self.discard(best[2])
+        return best[2]
+
+    def newly_held(self) -> Iterator[tuple[str, str]]:
+        """(task, pool it lacks) for each task that cannot start now and was not named here before."""
+        reserved: Counter[str] = Counter()
+        for task_id in self._turns():
+            reserved.update(dict(self._state.pools.demand[task_id]))
+        for demand, fresh in self._fresh.items():
+            pool = self._lacking(demand, reserved) if fresh else ""
+            if pool:
+                yield from ((task_id, pool) for task_id in fresh if task_id in self._members)
+                fresh.clear()
+
+    def _turns(self) -> list[str]:
+        """Tasks that have reserved their turn, the longest overtaken first."""
+        state = self._state
+        if not state.overtaken:
+            return []
+        enough = len(state.lanes)
+        due = [task for task, times in state.overtaken.items() if times >= enough and task in self._members]
+        return sorted(due, key=lambda task: (-state.overtaken[task], self._position[task]))
+
+    def _lacking(self, demand: Demand, reserved: Counter[str]) -> str:
+        return self._state.pools.lacking(demand, self._state.in_use, reserved) if demand else ""
+
+    def _head(self, demand: Demand) -> _Entry | None:
+        heap = self._groups[demand]
+        while heap:
+            task_id = heap[0][2]
+            if task_id in self._members and self._state.tasks[task_id].status in FRONTIER:
+                return heap[0]
+            heapq.heappop(heap)
+        return None

@@ -1,0 +1,154 @@
+"""Rollback: undoing, one journaled step at a time, what succeeded since a checkpoint.
+
+The place in a rollback is read off the tasks themselves (Rollback in state.py), so that it survives
+anything: a failed step, a pause for a question, an abort, a crash.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.machine import commands as cmd
+from engine.machine import events as ev
+from engine.machine import reports as rep
+from engine.machine.state import State
+from engine.machine.transitions import TaskStatus
+from engine.plan.models import FailureClass, Plan
+
+if TYPE_CHECKING:
+    from engine.machine.core import Machine
+
+
+class Scope(NamedTuple):
+    """What a rollback would do: `tasks` are undone, in this order; `stay`, for want of one, stay applied."""
+
+    tasks: tuple[str, ...]
+    stay: tuple[str, ...]
+
+
+def target_seq(state: State, to: str) -> tuple[str, int] | None:
+    """(name, event) that `to` stands for: `start`, `last` (the last stable checkpoint, else the start), or
+    a checkpoint whose file is kept. None where there is no such place."""
+    if to == "last":
+        last = state.last_stable_checkpoint
+        return (last.id, last.position) if last else ("start", 0)
+    if to == "start":
+        return "start", 0
+    return next(((c.id, c.position) for c in state.kept_checkpoints() if c.id == to), None)
+
+
+def automatic_target(state: State) -> str:
+    """Where a rollback that nobody chose goes: in waves to the barrier before the open wave, else `last`."""
+    if state.plan.model == "rolling":
+        return "last"
+    barriers = [c.id for c in state.kept_checkpoints() if c.trigger == "barrier"]
+    return barriers[-1] if barriers else "start"
+
+
+def scope(state: State, plan: Plan, to_seq: int) -> Scope:
+    """What a rollback to event `to_seq` undoes.
+
+    A dependant always succeeds after what it depends on, so the reverse of that order is a reverse
+    dependency order."""
+    undone = {task.id: task.rollback is not None for task in plan.tasks}
+    succeeded = sorted(
+        (
+            task
+            for task in state.tasks.values()
+            if task.status is TaskStatus.SUCCEEDED and task.settled_seq > to_seq
+        ),
+        key=lambda task: -task.settled_seq,
+    )
+    return Scope(
+        tasks=tuple(task.id for task in succeeded if undone[task.id]),
+        stay=tuple(task.id for task in succeeded if not undone[task.id]),
+    )
+
+
+def begin(machine: "Machine") -> None:
+    """Start the rollback that was decided, now that nothing is in flight."""
+    state = machine.state
+    wanted = state.rollback_wanted
+    assert wanted is not None
+    to, to_seq = target_seq(state, wanted.to) or ("start", 0)
+    tasks, stay = scope(state, machine.plan, to_seq)
+    if stay and wanted.actor == "engine":
+        reason = (
+            f"{wanted.reason}. A rollback to {to} cannot undo {', '.join(stay)}: "
+            "no rollback is given for that"
+        )
+        machine.emit(ev.QuestionOpened, about="rollback_scope", task=wanted.task, reason=reason)
+        return
+    for number in list(state.questions):
+        machine.emit(ev.QuestionWithdrawn, question=number, reason=f"the run is rolled back to {to}")
+    machine.emit(ev.RollbackStarted, to=to, to_seq=to_seq, tasks=tasks, stay=stay, reason=wanted.reason)
+    advance(machine)
+
+
+def advance(machine: "Machine") -> None:
+    """Take the next step, unless one is in flight or waits for an answer; end the run after the last."""
+    state = machine.state
+    undoing = state.rollback
+    assert undoing is not None
+    if undoing.running or state.questions:
+        return
+    task_id = next_step(state)
+    if task_id:
+        attempt = state.tasks[task_id].undo_attempts + 1
+        machine.emit(ev.RollbackStepStarted, task=task_id, attempt=attempt)
+        machine.command(cmd.StartRollback(task=task_id, attempt=attempt))
+    elif not machine.saving:
+        stay = (*undoing.stay, *(task for task in undoing.tasks if task in undoing.left))
+        left = f"; stays applied: {', '.join(stay)}" if stay else ""
+        machine.finish("rolled_back", f"rolled back to {undoing.to}{left}")
+
+
+def next_step(state: State) -> str:
+    """The first task of the rollback that is still applied, or an empty string."""
+    undoing = state.rollback
+    assert undoing is not None
+    return next(
+        (
+            task
+            for task in undoing.tasks
+            if task not in undoing.left and state.tasks[task].status is not TaskStatus.ROLLED_BACK
+        ),
+        "",
+    )
+
+
+def step_failed(machine: "Machine", report: rep.Failed) -> None:
+    """A step that failed puts its own question, whatever its class: the rest hangs on it."""
+    machine.emit(
+        ev.RollbackFailed,
+        task=report.task,
+        attempt=report.attempt,
+        failure_class=report.failure_class,
+        reason=report.reason,
+        rule=report.rule,
+        effect=report.effect,
+        exit_code=report.exit_code,
+        sqlstate=report.sqlstate,
+        tail=report.tail,
+    )
+    machine.emit(ev.QuestionOpened, about="rollback_step", task=report.task, reason=report.reason)
+
+
+def step_cancelled(machine: "Machine", report: rep.Cancelled) -> None:
+    """The run is stopped in the middle of a step: on resume it is done again, or settled by evidence."""
+    if report.effect == "unknown":
+        machine.emit(
+            ev.TaskInDoubt,
+            task=report.task,
+            attempt=report.attempt,
+            purpose="rollback",
+            reason=report.reason,
+        )
+    else:
+        machine.emit(
+            ev.RollbackFailed,
+            task=report.task,
+            attempt=report.attempt,
+            failure_class=FailureClass.TRANSIENT,
+            reason=report.reason,
+            rule="engine: the run was stopped",
+            effect="none",
+        )
