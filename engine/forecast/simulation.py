@@ -5,17 +5,20 @@ a virtual clock; what follows from the answers is the machine's to say.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from engine.graph import Graph
+from engine.machine import checkpoints
 from engine.machine import commands as cmd
 from engine.machine import reports as rep
 from engine.machine.core import Machine
 from engine.machine.decisions import standing_answer
 from engine.machine.events import Event, Purpose
 from engine.machine.state import State
+from engine.machine.transitions import TaskStatus
 from engine.plan.models import Plan, Task, expected_duration
 
 Outcomes = Callable[[Task, int, Purpose], tuple[float, rep.Report]]
@@ -55,6 +58,7 @@ class Simulation:
         self._keep = keep_events
         self._tasks = {task.id: task for task in plan.tasks}
         self._due: list[tuple[float, int, rep.Report]] = []
+        self._at_once: deque[rep.Report] = deque()
         self._order = count()
         self._t = self.state.t
         self._epoch = (state.at - timedelta(seconds=state.t)) if state and state.at else EPOCH
@@ -77,6 +81,30 @@ class Simulation:
     def schedule(self, after_s: float, report: rep.Report) -> None:
         heapq.heappush(self._due, (self._t + after_s, next(self._order), report))
 
+    def take_up(self) -> None:
+        """Carry on from a state in mid-run: what is in flight needs the rest of its expected time and
+        succeeds, waits end when they were due, and what is being looked into turns out to be done."""
+        state = self.state
+        undoing = state.rollback.running if state.rollback else ""
+        if undoing:
+            attempt = state.tasks[undoing].undo_attempts
+            self.schedule(*self._outcomes(self._tasks[undoing], attempt, "rollback"))
+        for task in state.tasks.values():
+            last = task.last
+            if task.status is TaskStatus.RUNNING and last:
+                takes, report = self._outcomes(self._tasks[task.id], last.number, "run")
+                self.schedule(max(last.started_t + takes - self._t, 0.0), report)
+            elif task.status is TaskStatus.WAITING and task.id in state.lanes:
+                checkpoints.hold_again(self.machine, task.id)
+                self._answer(self.machine.step.commands[-1])
+            elif task.status is TaskStatus.WAITING and task.due_t is not None:
+                key = f"{'probe' if task.resource_waits else 'retry'}:{task.id}"
+                self.schedule(max(task.due_t - self._t, 0.0), rep.TimerFired(key=key))
+            elif task.status is TaskStatus.IN_DOUBT and task.doubt == "run":
+                known = rep.EvidenceFound(task=task.id, attempt=len(task.attempts), done=True)
+                if not any(question.task == task.id for question in state.questions.values()):
+                    self._at_once.append(known)
+
     def run(self) -> State:
         """Run until the run ends, or until nothing more can happen without an operator."""
         if not self.state.started:
@@ -84,7 +112,9 @@ class Simulation:
         while not self.state.finished:
             question = next(iter(self.state.questions.values()), None)
             answer = standing_answer(self.state, question, self._on_unknown) if question else None
-            if answer:
+            if self._at_once:
+                self.report(self._at_once.popleft())
+            elif answer:
                 self.report(answer)
             elif self._due:
                 self._t, _, report = heapq.heappop(self._due)
@@ -105,10 +135,11 @@ class Simulation:
                 written = rep.CheckpointWritten(
                     checkpoint=checkpoint, trigger=trigger, position=position, position_hash=""
                 )
-                self.schedule(0.0, written)
+                self._at_once.append(written)
             case cmd.ProbeResource(task=task):
-                self.schedule(0.0, rep.ProbeAnswered(task=task, available=True))
+                self._at_once.append(rep.ProbeAnswered(task=task, available=True))
             case cmd.CheckAssertion(question=question):
-                self.schedule(0.0, rep.AssertionChecked(question=question, passed=True))
+                self._at_once.append(rep.AssertionChecked(question=question, passed=True))
             case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
-                self.schedule(0.0, rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None))
+                evidence = rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None)
+                self._at_once.append(evidence)
