@@ -34,26 +34,28 @@ def cents(total: str) -> int:
     return int(Decimal(total.strip().replace(",", "")) * 100)
 
 
-def totals(database: str) -> None:
+def totals(database: str) -> dict[str, int]:
     """orders.total, which is text, into orders.total_cents, which is a number."""
 
     def fill(shop: sqlite3.Connection, batch: list[tuple[int, str]]) -> None:
         rows = [(cents(total), order) for order, total in batch]
         shop.executemany("UPDATE orders SET total_cents = ? WHERE id = ?", rows)
 
-    _in_batches(database, "SELECT id, total FROM orders WHERE total_cents IS NULL AND id > ?", fill)
+    return _in_batches(database, "SELECT id, total FROM orders WHERE total_cents IS NULL AND id > ?", fill)
 
 
-def addresses(database: str) -> None:
+def addresses(database: str) -> dict[str, int]:
     """orders.address_id, by looking each order's inlined address up in addresses."""
 
     def fill(shop: sqlite3.Connection, batch: list[tuple[int]]) -> None:
         shop.executemany(LINK_ADDRESS, batch)
 
-    _in_batches(database, "SELECT id FROM orders WHERE address_id IS NULL AND id > ?", fill)
+    return _in_batches(database, "SELECT id FROM orders WHERE address_id IS NULL AND id > ?", fill)
 
 
-def _in_batches(database: str, query: str, fill: Callable[[sqlite3.Connection, list[Any]], None]) -> None:
+def _in_batches(
+    database: str, query: str, fill: Callable[[sqlite3.Connection, list[Any]], None]
+) -> dict[str, int]:
     shop = open_shop(database)
     done, last = 0, 0
     while batch := shop.execute(f"{query} ORDER BY id LIMIT {BATCH}", (last,)).fetchall():
@@ -65,3 +67,4 @@ def _in_batches(database: str, query: str, fill: Callable[[sqlite3.Connection, l
         time.sleep(PAUSE_S)
     shop.close()
     print(f"nothing left to fill; {done:,} orders this time", flush=True)
+    return {"filled": done}

@@ -81,7 +81,7 @@ CITIES = ["Aberlyn", "Brackford", "Corston", "Dunmere", "Eastleigh", "Fairwater"
 STATUSES = ["new", "paid", "Paid", "shipped", "shipped ", "SHIPPED", "cancelled"]
 
 
-def create_shop(database: str) -> None:
+def create_shop(database: str) -> dict[str, int]:
     """Put a fresh shop in the place of `database`, whatever was there before.
 
     It is built beside the old file and moved over it, so that there is never half a shop."""
@@ -104,6 +104,7 @@ def create_shop(database: str) -> None:
         Path(database + leftover).unlink(missing_ok=True)
     os.replace(new, database)
     print(f"{database} is ready", flush=True)
+    return {"customers": CUSTOMERS, "orders": ORDERS}
 
 
 def _customers(dice: random.Random) -> Iterator[tuple[int, str, str]]:

@@ -13,7 +13,7 @@ check_totals = partial(checks.totals, "trouble.db")
 check_references = partial(checks.references, "trouble.db")
 
 
-def create() -> None:
+def create() -> dict[str, int]:
     """A fresh shop, and the trouble put back to its beginning."""
     Path("trouble.attempts").unlink(missing_ok=True)
-    seed.create_shop("trouble.db")
+    return seed.create_shop("trouble.db")
