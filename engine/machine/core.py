@@ -231,6 +231,9 @@ def _begin(machine: Machine, report: rep.Begin) -> None:
         simulated=report.simulated,
         actor=report.actor,
         engine=report.engine,
+        folder=report.folder,
+        source=report.source,
+        faults=report.faults,
     )
     checkpoints.set_timer(machine)
     for task in plan.tasks:

@@ -66,6 +66,12 @@ class RunStarted(Event, frozen=True, kw_only=True):
     simulated: bool
     actor: str
     engine: Engine | None = None
+    folder: str = ""
+    """The plan's folder, which its relative paths start from."""
+    source: str = ""
+    """The plan's file, as it was given."""
+    faults: tuple[dict[str, Any], ...] = ()
+    """The scripted failures of a simulation."""
 
 
 class RunResumed(Event, frozen=True, kw_only=True):

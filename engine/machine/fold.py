@@ -96,6 +96,9 @@ def _run_started(state: State, event: ev.RunStarted) -> None:
     state.run = event.run
     state.seed = event.seed
     state.simulated = event.simulated
+    state.folder = event.folder
+    state.source = event.source
+    state.faults = event.faults
     state.engine = event.engine
     state.actor = event.actor
     state.started_at = event.at

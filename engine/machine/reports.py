@@ -30,6 +30,9 @@ class Begin(Report, frozen=True, kw_only=True):
     seed: int = 0
     simulated: bool = False
     engine: Engine | None = None
+    folder: str = ""
+    source: str = ""
+    faults: tuple[dict[str, Any], ...] = ()
 
 
 class EngineResumed(Report, frozen=True, kw_only=True):
@@ -39,17 +42,19 @@ class EngineResumed(Report, frozen=True, kw_only=True):
     engine: Engine | None = None
 
 
-class Succeeded(Report, frozen=True, kw_only=True):
+class Outcome(Report, frozen=True, kw_only=True):
+    """How an attempt at a task, or at its rollback, ended."""
+
     task: str
     attempt: int
     purpose: Purpose = "run"
+
+
+class Succeeded(Outcome, frozen=True, kw_only=True):
     outputs: dict[str, Any] = {}
 
 
-class Failed(Report, frozen=True, kw_only=True):
-    task: str
-    attempt: int
-    purpose: Purpose = "run"
+class Failed(Outcome, frozen=True, kw_only=True):
     failure_class: FailureClass
     reason: str
     rule: str
@@ -62,22 +67,16 @@ class Failed(Report, frozen=True, kw_only=True):
     """The target itself is damaged: the run stops, whatever the plan says."""
 
 
-class Cancelled(Report, frozen=True, kw_only=True):
+class Cancelled(Outcome, frozen=True, kw_only=True):
     """The attempt was ended because the machine asked for it."""
 
-    task: str
-    attempt: int
-    purpose: Purpose = "run"
     effect: Effect
     reason: str
 
 
-class InDoubt(Report, frozen=True, kw_only=True):
+class InDoubt(Outcome, frozen=True, kw_only=True):
     """Whether the attempt took effect cannot be told from its outcome (a connection lost at COMMIT)."""
 
-    task: str
-    attempt: int
-    purpose: Purpose = "run"
     reason: str
 
 

@@ -134,6 +134,9 @@ class State:
         self.pools = pools or Pools(plan)
         self.run = ""
         self.simulated = False
+        self.folder = ""
+        self.source = ""
+        self.faults: tuple[dict[str, Any], ...] = ()
         self.seed = 0
         self.engine: Engine | None = None
         self.actor = ""

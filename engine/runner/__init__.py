@@ -1,0 +1,1 @@
+"""The shell around the machine: lanes, clock, signals. Drives machine, journal and executors with anyio."""

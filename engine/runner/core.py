@@ -1,0 +1,277 @@
+"""The runner: carries the machine's commands out, and feeds what came of them back as reports.
+
+One coroutine (`run`) owns the machine. It takes all reports that have come in, lets the machine answer,
+makes the answer's events durable in one commit, and only then carries the commands out and tells the
+watchers. Everything else (attempts, checkpoints, signals) only ever adds a report to the inbox.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from typing import Protocol
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+
+from engine.forecast.simulation import Outcomes
+from engine.journal.checkpoints import prune, write_checkpoint
+from engine.journal.errors import CheckpointUnwritable, JournalBusy, JournalFull
+from engine.journal.journal import Journal
+from engine.machine import commands as cmd
+from engine.machine import events as ev
+from engine.machine import reports as rep
+from engine.machine.core import Machine
+from engine.machine.decisions import standing_answer
+from engine.machine.state import State
+from engine.machine.transitions import RunStatus
+from engine.runner.clock import RunClock
+from engine.runner.feed import Feed
+
+_ROOM_POLL_S = 1.0
+"""Seconds between two tries to write when the disk is full."""
+
+
+class World(Protocol):
+    """What attempts are made in: the real one, or none at all in a simulation."""
+
+    async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+        """Run the task, or its rollback, to its end; earlier if `stop` is set."""
+
+    async def evidence(self, task: str, attempt: int, purpose: ev.Purpose) -> rep.Report: ...
+
+    async def check(self, task: str, question: int) -> rep.Report: ...
+
+    async def probe(self, task: str, attempt: int, resource: str, waited_s: float) -> rep.Report:
+        """Whether `resource` is back, which the attempt was found to lack `waited_s` seconds ago."""
+
+
+class Runner:
+    """Runs one run to its end, or (with `stop_at_question`) to where an operator is needed.
+
+    `outcomes` makes it a simulation: attempts take their time on `clock` and end as it says. `trouble` is
+    what keeps events from becoming durable right now, in words, for the screen; empty when all is well."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        journal: Journal,
+        clock: RunClock,
+        world: World,
+        *,
+        first: rep.Report,
+        outcomes: Outcomes | None = None,
+        on_unknown: str = "ask",
+        rollback_to: str = "last",
+        stop_at_question: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.trouble = ""
+        self._machine = machine
+        self._journal = journal
+        self._world = world
+        self._outcomes = outcomes
+        self._on_unknown = on_unknown
+        self._rollback_to = rollback_to
+        self._stop_at_question = stop_at_question
+        self._tasks = {task.id: task for task in machine.plan.tasks}
+        self._inbox: deque[rep.Report] = deque([first])
+        self._news = anyio.Event()
+        self._feeds: list[Feed] = []
+        self._due: list[tuple[float, int, rep.Report]] = []
+        self._order = count()
+        self._busy = 0
+        """Commands being carried out in the world: as long as there are any, a jumping clock stands still."""
+        self._stops: dict[tuple[str, ev.Purpose], anyio.Event] = {}
+        self._writer = anyio.CapacityLimiter(1)
+        self._group: anyio.abc.TaskGroup
+
+    @property
+    def state(self) -> State:
+        """The machine's own state. It may be ahead of what is durable: watch the feed instead."""
+        return self._machine.state
+
+    def report(self, report: rep.Report) -> None:
+        """Hand in a report. To be called in the event loop's thread; never waits."""
+        self._inbox.append(report)
+        self._news.set()
+
+    def now_t(self) -> float:
+        return self.clock.t()
+
+    def feed(self) -> Feed:
+        """A new watcher's feed: every event that becomes durable from now on."""
+        feed = Feed()
+        self._feeds.append(feed)
+        return feed
+
+    async def run(self) -> State:
+        """Raises what the journal raises when it can no longer be written; attempts are ended then."""
+        try:
+            async with anyio.create_task_group() as self._group:
+                while not await self._turn():
+                    pass
+                self._group.cancel_scope.cancel()
+        finally:
+            for feed in self._feeds:
+                feed.close()
+        return self.state
+
+    async def _turn(self) -> bool:
+        """Take what has come in, and act on it. Whether that was the last turn."""
+        await self._wait_for_reports()
+        events: list[ev.Event] = []
+        commands: list[cmd.Command] = []
+        while self._inbox:
+            step = self._machine.handle(self._inbox.popleft(), self.clock.now())
+            events += step.events
+            commands += step.commands
+            if self.clock.jumps and step.commands:
+                break  # in virtual time one thing happens after the other, so that runs repeat
+        self._give_standing_answers()
+        await self._commit(events)
+        for command in commands:
+            self._carry_out(command)
+        if self.state.finished:
+            return True
+        asks = self.state.status is RunStatus.PAUSED and self.state.questions
+        return bool(self._stop_at_question and asks and not self._inbox and not self._busy)
+
+    async def _wait_for_reports(self) -> None:
+        while not self._inbox:
+            self._news = anyio.Event()
+            now = self.clock.t()
+            if self._due and (self._due[0][0] <= now or (self.clock.jumps and not self._busy)):
+                due_t, _, report = heapq.heappop(self._due)
+                self.clock.jump(due_t)
+                self._inbox.append(report)
+            elif self._due and not self.clock.jumps:
+                with anyio.move_on_after(self.clock.world_seconds_until(self._due[0][0])):
+                    await self._news.wait()
+            else:
+                await self._news.wait()
+
+    def _give_standing_answers(self) -> None:
+        for question in self.state.questions.values():
+            answer = standing_answer(self.state, question, self._on_unknown, self._rollback_to)
+            if answer and answer not in self._inbox:
+                self.report(answer)
+
+    async def _commit(self, events: list[ev.Event]) -> None:
+        """Make `events` durable, and then known. Waits, and says so, for as long as there is no room."""
+        while events:
+            try:
+                await to_thread.run_sync(self._append, events, limiter=self._writer)
+            except (JournalFull, JournalBusy) as error:
+                self.trouble = str(error)
+                await anyio.sleep(_ROOM_POLL_S)
+                continue
+            self.trouble = ""
+            for feed in self._feeds:
+                feed.publish(events)
+            return
+
+    def _append(self, events: list[ev.Event]) -> None:
+        self._journal.append(events)
+        if any(isinstance(event, ev.CheckpointSaved) for event in events):
+            kept = {checkpoint.id for checkpoint in self.state.kept_checkpoints()}
+            # Superfluous files do no harm, and a fault here must not look like one of the journal.
+            with suppress(OSError):
+                prune(self._journal.rundir, kept | set(self._machine.saving))
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def _carry_out(self, command: cmd.Command) -> None:
+        match command:
+            case cmd.StartTask(task=task, attempt=attempt):
+                self._start(task, attempt, "run")
+            case cmd.StartRollback(task=task, attempt=attempt):
+                self._start(task, attempt, "rollback")
+            case cmd.CancelTask(task=task, purpose=purpose):
+                self._cancel(task, purpose)
+            case cmd.SetTimer(key=key, due_t=due_t):
+                self._schedule(due_t, rep.TimerFired(key=key))
+            case cmd.SaveCheckpoint():
+                self._spawn(partial(self._save, command))
+            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
+                self._spawn(partial(self._world.evidence, task, attempt, purpose))
+            case cmd.CheckAssertion(task=task, question=question):
+                self._spawn(partial(self._world.check, task, question))
+            case cmd.ProbeResource(task=task, resource=resource):
+                last = self.state.tasks[task].last
+                since = last.ended_t if last and last.ended_t is not None else self.clock.t()
+                number = last.number if last else 0
+                self._spawn(partial(self._world.probe, task, number, resource, self.clock.t() - since))
+            case cmd.Finish():
+                pass  # the state says so, and the loop ends
+
+    def _schedule(self, due_t: float, report: rep.Report) -> None:
+        heapq.heappush(self._due, (due_t, next(self._order), report))
+
+    def _spawn(self, work: Callable[[], Awaitable[rep.Report]]) -> None:
+        async def carry_out() -> None:
+            report = await work()
+            self._busy -= 1
+            self.report(report)
+
+        self._busy += 1
+        self._group.start_soon(carry_out)
+
+    def _start(self, task: str, attempt: int, purpose: ev.Purpose) -> None:
+        if self._outcomes:
+            takes, report = self._outcomes(self._tasks[task], attempt, purpose)
+            self._schedule(self.clock.t() + takes, report)
+            return
+        stop = self._stops[task, purpose] = anyio.Event()
+        self._spawn(partial(self._world.attempt, task, attempt, purpose, stop))
+
+    def _cancel(self, task: str, purpose: ev.Purpose) -> None:
+        if not self._outcomes:
+            self._stops[task, purpose].set()
+            return
+        for entry in self._due:
+            report = entry[2]
+            if isinstance(report, rep.Outcome) and (report.task, report.purpose) == (task, purpose):
+                self._due.remove(entry)
+                heapq.heapify(self._due)
+                ended = rep.Cancelled(
+                    task=task,
+                    attempt=report.attempt,
+                    purpose=purpose,
+                    effect="none",
+                    reason="ended on request",
+                )
+                self.report(ended)
+                return
+
+    async def _save(self, command: cmd.SaveCheckpoint) -> rep.Report:
+        return await to_thread.run_sync(self._write_checkpoint, command, limiter=self._writer)
+
+    def _write_checkpoint(self, command: cmd.SaveCheckpoint) -> rep.Report:
+        journal = self._journal
+        now = self.clock.now()
+        try:
+            position_hash = journal.hash_at(command.position)
+            file = write_checkpoint(
+                journal.rundir,
+                command.checkpoint,
+                command.trigger,
+                command.position,
+                position_hash,
+                command.content,
+                now.at,
+            )
+        except (CheckpointUnwritable, OSError) as error:
+            return rep.CheckpointNotWritten(
+                checkpoint=command.checkpoint, trigger=command.trigger, reason=str(error)
+            )
+        return rep.CheckpointWritten(
+            checkpoint=command.checkpoint,
+            trigger=command.trigger,
+            position=command.position,
+            position_hash=position_hash,
+            file=file,
+        )

@@ -1,0 +1,165 @@
+"""Opening a run: a new one from a plan, or one that already has a journal. Everything that can be refused is
+refused in here, before anything is started or left behind."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.forecast.faults import Faults
+from engine.forecast.outcomes import simulated_outcomes
+from engine.journal.journal import Journal
+from engine.journal.ownership import own, this_engine
+from engine.journal.rundir import RunDir, create_run_dir, new_run_id
+from engine.machine import reports as rep
+from engine.machine.core import Machine
+from engine.machine.events import Event
+from engine.machine.fold import replay
+from engine.machine.state import State
+from engine.machine.transitions import RunStatus
+from engine.plan.load import LoadedPlan
+from engine.plan.models import Plan
+from engine.plan.pinned import pin, plan_hash, unpin
+from engine.plan.targets import expand_targets, written_passwords
+from engine.runner.clock import RunClock
+from engine.runner.core import Runner, World
+from engine.runner.world import NoWorld, OnLines, RealWorld
+from engine.tasks.registry import prepare
+from engine.tasks.sanitise import Redactor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a plan. `speed` is how many seconds of a simulation pass in one of the world's."""
+
+    actor: str
+    simulate: bool = False
+    speed: float = 1.0
+    seed: int = 0
+    faults: Faults | None = None
+    on_unknown: str = "ask"
+    rollback_to: str = "last"
+    allow_outside: bool = False
+    stop_at_question: bool = False
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    on_lines: OnLines | None = None
+
+
+class CannotStart(Exception):
+    """A plan that is in order, but cannot be run here and now. `problems` holds a line for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class NothingToResume(Exception):
+    """The run is complete; `state` is what it came to."""
+
+    def __init__(self, run: str, state: State) -> None:
+        super().__init__(f"run {run} is {state.status}: there is nothing left to resume")
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that this process owns. `events` is what its journal holds before the runner starts."""
+
+    id: str
+    rundir: RunDir
+    plan: Plan
+    runner: Runner
+    events: Sequence[Event]
+
+
+@contextmanager
+def new_run(
+    loaded: LoadedPlan, plan: Plan, state: Path, run_id: str | None, options: Options
+) -> Iterator[OpenRun]:
+    """A new run of `plan`, which is `loaded.plan` with the options of the command line applied.
+
+    Raises CannotStart, PlanErrors (variables that are not set, paths that leave the folder) and what
+    creating the run's directory and journal raises."""
+    world = _world_of(plan, loaded.base, options)
+    run = run_id or new_run_id(plan.name, datetime.now(UTC))
+    with ExitStack() as stack:
+        rundir = create_run_dir(state, run)
+        stack.enter_context(own(rundir))
+        digest = plan_hash(plan)
+        journal = stack.enter_context(Journal.create(rundir, run, pin(plan), digest))
+        first = rep.Begin(
+            run=run,
+            plan_hash=digest,
+            actor=options.actor,
+            seed=options.seed,
+            simulated=options.simulate,
+            engine=this_engine(),
+            folder=str(loaded.base),
+            source=str(loaded.path),
+            faults=_dump(options.faults),
+        )
+        runner = _runner(Machine(plan), journal, world(run, rundir), first, options)
+        yield OpenRun(run, rundir, plan, runner, [])
+
+
+@contextmanager
+def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
+    """An existing run, taken up where its journal ends; whether it is simulated is the run's own matter.
+
+    Raises NothingToResume, CannotStart, and what owning the run and opening its journal raises."""
+    with ExitStack() as stack:
+        stack.enter_context(own(rundir))
+        journal = stack.enter_context(Journal.open(rundir))
+        run = journal.meta.run
+        plan = unpin(journal.plan_json())
+        events = [record.event for record in journal.read()]
+        state = replay(State(plan), events)
+        if not state.started:
+            raise CannotStart([f"run {run} ended before anything was started: run its plan again"])
+        if state.status is RunStatus.COMPLETED:
+            raise NothingToResume(run, state)
+        faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
+        options = replace(options, simulate=state.simulated, faults=faults)
+        world = _world_of(plan, Path(state.folder), options)
+        first = rep.EngineResumed(actor=options.actor, engine=this_engine())
+        runner = _runner(Machine(plan, state=state), journal, world(run, rundir), first, options)
+        yield OpenRun(run, rundir, plan, runner, events)
+
+
+def _world_of(plan: Plan, folder: Path, options: Options) -> Callable[[str, RunDir], World]:
+    """Where attempts will be made, once the run has a name and a directory; refuses what cannot work."""
+    if options.simulate:
+        return lambda _run, _rundir: NoWorld(options.faults)
+    resolved = expand_targets(plan, options.environ, folder, allow_outside=options.allow_outside)
+    problems = prepare(plan, resolved.locations, folder)
+    if problems:
+        raise CannotStart(problems)
+    redactor = Redactor({**written_passwords(plan), **resolved.secrets})
+    return lambda run, rundir: RealWorld(
+        plan, run, rundir, folder, resolved.locations, redactor, options.on_lines
+    )
+
+
+def _runner(machine: Machine, journal: Journal, world: World, first: rep.Report, options: Options) -> Runner:
+    return Runner(
+        machine,
+        journal,
+        RunClock(machine.state.t, options.speed),
+        world,
+        first=first,
+        outcomes=simulated_outcomes(options.faults) if options.simulate else None,
+        on_unknown=options.on_unknown,
+        rollback_to=options.rollback_to,
+        stop_at_question=options.stop_at_question,
+    )
+
+
+def _dump(faults: Faults | None) -> tuple[dict[str, Any], ...]:
+    if faults is None:
+        return ()
+    return tuple(
+        fault.model_dump(mode="json", by_alias=True, exclude_defaults=True) for fault in faults.faults
+    )
