@@ -1,0 +1,164 @@
+"""What every executor is given, what it hands back, and the Protocol it keeps.
+
+Executors report what happened and decide nothing. How an attempt ended is a value, never an exception: only a
+cancellation of the scope around `run` leaves it as one, and then the work has been ended all the same.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import anyio
+import msgspec
+
+from engine.machine.events import Effect
+from engine.plan.models import Action, FailureClass, Task
+from engine.tasks.output import OutputSink
+
+JobPurpose = Literal["run", "rollback", "verify"]
+Location = Path | str
+"""Where a target is: the file of a SQLite target, or the conninfo of a PostgreSQL one."""
+
+DEFAULT_GRACE_S = 5.0
+"""Seconds between asking a process tree to end and killing it."""
+
+NOT_DONE = "verify: not done"
+"""The rule of a verify that ran to its end and said no. Any other failure of a verify says nothing."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended. The fields are those of the report of the same name."""
+
+    def fields(self) -> dict[str, Any]:
+        """The fields by name: `reports.Failed(task=…, attempt=…, purpose=…, **outcome.fields())`."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Succeeded(Outcome, frozen=True, kw_only=True):
+    outputs: dict[str, Any] = {}
+
+
+class Failed(Outcome, frozen=True, kw_only=True):
+    """`tail` is the end of the output, safe for screens; `fatal` means that the target itself is damaged."""
+
+    failure_class: FailureClass
+    reason: str
+    rule: str
+    effect: Effect = "unknown"
+    exit_code: int | None = None
+    sqlstate: str | None = None
+    resource: str = ""
+    tail: str = ""
+    fatal: bool = False
+
+
+class Cancelled(Outcome, frozen=True, kw_only=True):
+    """The attempt was ended because `Job.stop` was set."""
+
+    effect: Effect
+    reason: str
+
+
+class InDoubt(Outcome, frozen=True, kw_only=True):
+    reason: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an attempt whose end nobody saw. `done` is None where nothing could settle it."""
+
+    done: bool | None
+    by: Literal["ledger", "verify", "executor"] = "executor"
+    detail: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        return {"done": self.done, "by": self.by, "detail": self.detail}
+
+
+class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Enough to find the processes of an attempt again from another engine, and to tell them from strangers.
+
+    `started` is in seconds since the epoch, as psutil gives it."""
+
+    run: str
+    task: str
+    attempt: int
+    purpose: JobPurpose
+    pid: int
+    started: float
+    boot_id: str
+
+
+def _nobody(_: ProcessMark) -> None:
+    """The default of `Job.on_process`: nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One attempt at one action. All durations are in seconds.
+
+    `folder` is the plan's folder, where processes start and relative files are found. `stop` ends the attempt
+    when it is set. `on_process` hears of a child process as soon as it exists. `sleep` is the clock that
+    simulated work passes on.
+    """
+
+    run: str
+    task: Task
+    attempt: int
+    purpose: JobPurpose = "run"
+    action: Action
+    folder: Path
+    output: OutputSink
+    targets: Mapping[str, Location] = field(default_factory=dict)
+    interpreter: str = "python3"
+    timeout_s: float | None = None
+    lock_timeout_s: float = 1.0
+    grace_s: float = DEFAULT_GRACE_S
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    on_process: Callable[[ProcessMark], None] = _nobody
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+
+
+class Executor(Protocol):
+    async def run(self, job: Job) -> Outcome:
+        """Carry the action out, and tell how it ended.
+
+        Ends early, and takes all it started with it, when `job.stop` is set, when `job.timeout_s` is over, or
+        when the scope around the call is cancelled."""
+        ...
+
+    async def evidence(self, job: Job) -> Evidence:
+        """What the target itself knows of this attempt. Changes nothing."""
+        ...
+
+    async def probe(self, resource: str, job: Job) -> tuple[bool, str]:
+        """Whether `resource` is back, and what was seen of it."""
+        ...
+
+
+def cancelled(effect: Effect, detail: str = "") -> Cancelled:
+    return Cancelled(effect=effect, reason="ended on request" + (f"; {detail}" if detail else ""))
+
+
+def not_done(job: Job, found: str, exit_code: int | None = None) -> Failed:
+    """The outcome of a verify that ran to its end and says no."""
+    return Failed(
+        failure_class=FailureClass.PERMANENT,
+        reason=f"verify says that the task is not done: {found}",
+        rule=NOT_DONE,
+        effect="none",
+        exit_code=exit_code,
+        tail=job.output.excerpt(),
+    )
+
+
+def verdict(outcome: Outcome) -> Evidence:
+    """What a `verify` that ended with `outcome` tells: only a verify that ran to its end tells anything."""
+    match outcome:
+        case Succeeded():
+            return Evidence(done=True, by="verify", detail="verify says that the task is done")
+        case Failed(rule=rule, reason=reason) if rule == NOT_DONE:
+            return Evidence(done=False, by="verify", detail=reason)
+        case Failed(reason=reason) | Cancelled(reason=reason) | InDoubt(reason=reason):
+            return Evidence(done=None, by="verify", detail=f"verify could not tell: {reason}")
+    raise TypeError(f"not an outcome: {outcome!r}")

@@ -1,0 +1,199 @@
+"""All the processes of one attempt: found, ended, and found again by a later engine.
+
+An attempt's processes are those of its own process group, whatever descends from its first process, and
+whatever carries its mark in the environment. The mark finds those that started a session of their own and
+lost their parents, too; only a process that does all of that *and* clears its environment gets away.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Container, Iterable
+from pathlib import Path
+
+import anyio
+import psutil
+
+from engine.tasks.base import DEFAULT_GRACE_S, Job, ProcessMark
+
+_PR_SET_CHILD_SUBREAPER = 36
+_KILL_ROUNDS = 5
+_KILL_WAIT_S = 1.0
+
+
+def mark_environment(job: Job) -> dict[str, str]:
+    """What a child of this attempt finds in its environment."""
+    return {
+        "WESLEY_RUN": job.run,
+        "WESLEY_TASK": job.task.id,
+        "WESLEY_ATTEMPT": str(job.attempt),
+        "WESLEY_PURPOSE": job.purpose,
+    }
+
+
+def mark_process(job: Job, pid: int) -> ProcessMark:
+    return ProcessMark(
+        run=job.run,
+        task=job.task.id,
+        attempt=job.attempt,
+        purpose=job.purpose,
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        boot_id=boot_id(),
+    )
+
+
+@functools.cache
+def boot_id() -> str:
+    """Which start of this machine it is; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs, where Linux offers it: so they stay in sight."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class Tree:
+    """The processes of the attempt that `mark` tells of. Its first process leads the process group."""
+
+    def __init__(self, mark: ProcessMark) -> None:
+        self._mark = mark
+        self._environment = {
+            "WESLEY_RUN": mark.run,
+            "WESLEY_TASK": mark.task,
+            "WESLEY_ATTEMPT": str(mark.attempt),
+            "WESLEY_PURPOSE": mark.purpose,
+        }
+
+    def group(self) -> list[psutil.Process]:
+        """The living members of the process group."""
+        found = []
+        for pid in psutil.pids():
+            if _group_of(pid) == self._mark.pid:
+                with contextlib.suppress(psutil.Error):
+                    found.append(psutil.Process(pid))
+        return self._living(found)
+
+    def everyone(self, adopted_by: Container[int] | None = None) -> list[psutil.Process]:
+        """Every living process of the attempt, in whatever group or session it is.
+
+        `adopted_by` says whose children orphans are by now; without it they are looked for everywhere."""
+        members = {process.pid: process for process in self.group()}
+        others: dict[int, psutil.Process] = {}
+        parents: dict[int, int] = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                parent = parents[process.pid] = process.ppid()
+                mine = process.pid == self._mark.pid or (
+                    (adopted_by is None or parent in adopted_by) and self.is_marked(process)
+                )
+                (members if mine else others)[process.pid] = process
+        while found := [pid for pid in others if parents[pid] in members]:
+            members.update((pid, others.pop(pid)) for pid in found)
+        return self._living(members.values())
+
+    async def end(self, *, everywhere: bool, grace_s: float) -> list[psutil.Process]:
+        """End the process group, or `everywhere` all of the attempt; what could not be ended."""
+
+        def send(number: signal.Signals, processes: list[psutil.Process]) -> None:
+            # At once to the whole group: a process that forks just now cannot get away.
+            with contextlib.suppress(OSError):
+                os.killpg(self._mark.pid, number)
+            _send([process for process in processes if _group_of(process.pid) != self._mark.pid], number)
+
+        adopters = {os.getpid(), 1}
+        find = (lambda: self.everyone(adopters)) if everywhere else self.group
+        return await _end(find, send, grace_s)
+
+    def is_marked(self, process: psutil.Process) -> bool:
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            return False
+        return all(environment.get(name) == value for name, value in self._environment.items())
+
+    def _living(self, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+        living = []
+        for process in processes:
+            try:
+                if not process.is_running():
+                    continue
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    living.append(process)
+                elif process.pid != self._mark.pid:
+                    _bury(process)
+            except psutil.Error:
+                continue
+        return living
+
+
+async def _end(
+    find: Callable[[], list[psutil.Process]],
+    send: Callable[[signal.Signals, list[psutil.Process]], None],
+    grace_s: float,
+) -> list[psutil.Process]:
+    for number, wait_s in [(signal.SIGTERM, grace_s)] + [(signal.SIGKILL, _KILL_WAIT_S)] * _KILL_ROUNDS:
+        if not (processes := find()):
+            return []
+        send(number, processes)
+        await none_left(find, wait_s)
+    return find()
+
+
+async def none_left(find: Callable[[], list[psutil.Process]], within_s: float) -> None:
+    """Wait until `find` finds nothing, for `within_s` seconds at most."""
+    pause_s = 0.005
+    with anyio.move_on_after(within_s):
+        while find():
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.1)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):  # it may have ended meanwhile
+            process.send_signal(number)
+
+
+def _bury(orphan: psutil.Process) -> None:
+    """Take the exit status of a dead orphan that was adopted: else it stays in the process table."""
+    with contextlib.suppress(OSError):  # where it is not ours, its parent does that
+        os.waitpid(orphan.pid, os.WNOHANG)
+
+
+def survivors(mark: ProcessMark) -> list[psutil.Process]:
+    """The processes of an earlier engine's attempt that live on: none, once the machine has started anew."""
+    if mark.boot_id != boot_id():
+        return []
+    tree = Tree(mark)
+    # Where the first process is gone, its number may be somebody else's by now: then only the mark counts.
+    found = tree.everyone()
+    return found if _still_there(mark) else [process for process in found if tree.is_marked(process)]
+
+
+async def end_survivors(mark: ProcessMark, grace_s: float = DEFAULT_GRACE_S) -> list[psutil.Process]:
+    """End what an earlier engine left running of an attempt; what could not be ended."""
+    return await _end(lambda: survivors(mark), lambda number, found: _send(found, number), grace_s)
+
+
+def _still_there(mark: ProcessMark) -> bool:
+    try:
+        return abs(psutil.Process(mark.pid).create_time() - mark.started) < 1.0
+    except psutil.Error:
+        return False
