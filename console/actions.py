@@ -1,0 +1,145 @@
+"""The one registry of what an operator can do, by name.
+
+Key bindings, footer, help screen and command palette are all made from this list, so a key can be changed
+(by a keymap from action id to key) and everything that mentions it follows. Keys that belong to one panel
+alone (scrolling, panning) live in that panel.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+Scope = Literal["app", "review", "run"]
+Group = Literal["The run", "Panels", "Looking back", "The console"]
+GROUPS: tuple[Group, ...] = ("The run", "Panels", "Looking back", "The console")
+
+
+@dataclass(frozen=True)
+class NamedAction:
+    """`keys` are alternatives, the first is the one shown. `call` is the Textual action where it is not
+    simply the id. `changes_run` actions do not exist where a run is only looked at; `dangerous` ones end
+    work or undo it, and ask again before they do. Actions of one `footer_group` share one footer entry."""
+
+    id: str
+    keys: str
+    label: str
+    help: str
+    group: Group
+    scope: Scope = "run"
+    call: str = ""
+    changes_run: bool = False
+    dangerous: bool = False
+    footer: bool = False
+    footer_group: str = ""
+    priority: bool = False
+
+    @property
+    def target(self) -> str:
+        return self.call or self.id
+
+    def binding(self) -> Binding:
+        return Binding(
+            self.keys,
+            self.target,
+            self.label,
+            show=self.footer,
+            priority=self.priority,
+            tooltip=self.help,
+            id=self.id,
+            group=_footer_group(self.footer_group) if self.footer_group else None,
+        )
+
+
+@cache
+def _footer_group(name: str) -> Binding.Group:
+    return Binding.Group(name, compact=True)
+
+
+def _run(
+    action: str,
+    key: str,
+    label: str,
+    means: str,
+    *,
+    changes_run: bool = True,
+    dangerous: bool = False,
+    footer: bool = True,
+) -> NamedAction:
+    """About the run itself: the app does these, since it holds what the engine is reached by."""
+    return NamedAction(
+        action,
+        key,
+        label,
+        means,
+        "The run",
+        call=f"app.{action}",
+        changes_run=changes_run,
+        dangerous=dangerous,
+        footer=footer,
+    )
+
+
+def _panel(number: int, panel: str, shows: str) -> NamedAction:
+    call = f"panel('{panel}')"
+    return NamedAction(
+        f"panel_{panel}", str(number), panel.capitalize(), f"Go to {shows}", "Panels", call=call
+    )
+
+
+def _step(action: str, key: str, shared: str, means: str, *, priority: bool = False) -> NamedAction:
+    return NamedAction(
+        action, key, means, means, "Looking back", footer=True, footer_group=shared, priority=priority
+    )
+
+
+ACTIONS: tuple[NamedAction, ...] = (
+    _run("answer", "r,enter", "Answer", "Open the question that waits for an operator"),
+    _run("pause", "p", "Pause", "Start nothing new; what is running finishes"),
+    _run("go_on", "p", "Resume", "Go on with a paused run"),
+    _run("checkpoint", "c", "Checkpoint", "Save a checkpoint now"),
+    _run("rollback", "R", "Rollback", "See what a rollback would undo, and choose one",
+         dangerous=True, footer=False),
+    _run("abort", "a", "Abort", "Stop the run; it can be resumed later", dangerous=True),
+    _run("summary", "s", "Summary", "How the run ended", changes_run=False),
+    _panel(1, "graph", "the graph of tasks"),
+    _panel(2, "lanes", "the lanes: who works on what, and when"),
+    _panel(3, "checkpoints", "the checkpoints"),
+    _panel(4, "events", "the events"),
+    _panel(5, "task", "the selected task"),
+    NamedAction("next_panel", "tab", "Next panel", "Go to the next panel", "Panels", call="app.focus_next"),
+    NamedAction(
+        "previous_panel", "shift+tab", "Previous panel", "Go to the panel before", "Panels",
+        call="app.focus_previous",
+    ),
+    NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
+    NamedAction("unzoom", "escape", "Back", "Back to all panels", "Panels"),
+    _step("step_back", "left_square_bracket", "event", "One event back"),
+    _step("step_on", "right_square_bracket", "event", "One event on"),
+    _step("checkpoint_back", "left_curly_bracket", "checkpoint", "Back to the checkpoint before"),
+    _step("checkpoint_on", "right_curly_bracket", "checkpoint", "On to the next checkpoint"),
+    _step("oldest", "home", "first, newest", "Back to the first event", priority=True),
+    _step("newest", "end", "first, newest", "On to the newest event", priority=True),
+    NamedAction(
+        "start", "s", "Start the run", "Start the run as it is described", "The console",
+        scope="review", footer=True,
+    ),
+    NamedAction(
+        "leave", "escape", "Leave", "Leave; nothing has been started", "The console",
+        scope="review", call="app.quit",
+    ),
+    NamedAction(
+        "help", "question_mark", "Help", "All keys, and what the marks mean", "The console",
+        scope="app", footer=True,
+    ),
+    NamedAction(
+        "quit", "q", "Quit", "Leave; a live run is stopped first, and can be resumed",
+        "The console", scope="app", footer=True,
+    ),
+)  # fmt: skip
+
+
+def bindings(scope: Scope) -> list[BindingType]:
+    """The bindings of the screens of `scope`, in the order the footer shows them."""
+    return [action.binding() for action in ACTIONS if action.scope == scope]

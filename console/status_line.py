@@ -1,0 +1,208 @@
+"""The line on top: is it going well, and when is it done. And the line that says which moment is shown."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural
+from console.outlook import remaining_s
+from console.run_view import RunView
+from engine.machine.state import Question, State
+from engine.machine.transitions import RunStatus, TaskStatus
+from engine.plan.durations import format_duration
+
+GAP = "  ·  "
+
+
+class Part(NamedTuple):
+    """A part of the line. The parts of lowest `weight` are left out first where the line is too short."""
+
+    text: str
+    style: str = ""
+    weight: int = 5
+
+
+class StatusLine(Widget):
+    def __init__(self, view: RunView, *, now: Callable[[], datetime], speed: float) -> None:
+        super().__init__(id="status-line")
+        self.view = view
+        self.now = now
+        self.speed = speed
+        self.engine_gone = False
+
+    def refresh_view(self) -> None:
+        self.set_class(bool(self.view.state.questions) and not self.view.state.finished, "-asking")
+        self.refresh()
+
+    def render(self) -> Content:
+        parts = status_parts(self.view, now=self.now(), speed=self.speed, engine_gone=self.engine_gone)
+        return fitted(parts, self.content_size.width)
+
+
+class MomentLine(Widget):
+    """Which event the inspector stands at."""
+
+    def __init__(self, view: RunView) -> None:
+        super().__init__(id="moment-line")
+        self.view = view
+
+    def refresh_view(self) -> None:
+        self.set_class(self.view.state.seq < self.view.newest.seq, "-past")
+        self.refresh()
+
+    def render(self) -> Content:
+        return fitted(moment_parts(self.view), self.content_size.width)
+
+
+def fitted(parts: Sequence[Part], width: int) -> Content:
+    """`parts` on one line of `width` cells, without those of lowest weight that have no room."""
+    kept = list(parts)
+    while len(kept) > 1 and sum(cell_len(part.text) for part in kept) + len(GAP) * (len(kept) - 1) > width:
+        kept.remove(min(kept, key=lambda part: part.weight))
+    line = Content(GAP).join([Content.styled(part.text, part.style) for part in kept])
+    return line.truncate(width, ellipsis=True)
+
+
+def status_parts(
+    view: RunView, *, now: datetime, speed: float = 1.0, engine_gone: bool = False
+) -> list[Part]:
+    """The parts of the status line. `speed`: seconds of the run's clock per real second."""
+    state = view.state
+    if not state.started:
+        return [Part("·  not started", "bold", 9)]
+    parts = [_headline(view, engine_gone)]
+    if question := _first(state):
+        parts.append(Part(question_text(question), "bold", 8))
+        if not view.read_only:
+            parts.append(Part("r answers", "bold $accent", 7))
+    settled, total = state.settled, len(state.tasks)
+    parts.append(Part(f"{settled}/{total} settled", "", 7))
+    if not state.finished:
+        parts.extend(_activity(state))
+        parts.extend(_finish(view, now, speed))
+    parts.extend(_mishaps(state))
+    if state.status_reason and not state.questions:
+        parts.append(Part(one_line(state.status_reason), "$quiet", 3))
+    parts.append(Part(one_line(view.plan.name), "$quiet", 2))
+    parts.append(Part(state.run, "$quiet", 1))
+    return parts
+
+
+def _headline(view: RunView, engine_gone: bool) -> Part:
+    state = view.state
+    if engine_gone and not state.finished:
+        return _headed(STATUS[TaskStatus.FAILED], "the engine has stopped; the run is not finished")
+    if state.questions and not state.finished:
+        return _headed(QUESTION, plural(len(state.questions), "question"))
+    mark = RUN[state.status]
+    if state.finished_t is not None:
+        return _headed(mark, f"{mark.word} in {format_duration(state.finished_t)}")
+    if state.stopping:
+        busy = len(state.in_flight)
+        return _headed(RUN[RunStatus.ABORTED], f"stopping, {plural(busy, 'task')} still running")
+    if state.status is RunStatus.ROLLING_BACK and state.rollback:
+        undone = sum(state.tasks[task].status is TaskStatus.ROLLED_BACK for task in state.rollback.tasks)
+        return _headed(mark, f"rolling back to {state.rollback.to}: {undone}/{len(state.rollback.tasks)}")
+    return _headed(mark, mark.word)
+
+
+def _headed(mark: Mark, text: str) -> Part:
+    return Part(f"{mark.glyph} {text}", f"bold ${mark.colour}", 9)
+
+
+def _first(state: State) -> Question | None:
+    return None if state.finished else next(iter(state.questions.values()), None)
+
+
+def question_text(question: Question) -> str:
+    """The question in half a line."""
+    about = {
+        "failure": f"{question.task} failed",
+        "doubt": f"did {question.task} take effect?",
+        "rollback_step": f"undoing {question.task} failed",
+        "rollback_scope": "a rollback that cannot undo everything",
+    }[question.about]
+    reason = one_line(question.reason)
+    return f"{about}: {reason}" if reason and question.about != "doubt" else about
+
+
+def _activity(state: State) -> list[Part]:
+    busy = sum(task is not None for task in state.lanes)
+    parts = [Part(f"{busy}/{plural(len(state.lanes), 'lane')} busy", "", 4)]
+    retrying = sum(task.retries > 0 and task.due_t is not None for task in state.tasks.values())
+    waiting = state.counts[TaskStatus.WAITING] - retrying
+    if retrying:
+        parts.append(Part(f"{plural(retrying, 'retry', 'retries')} due", "$status-waiting", 5))
+    if waiting > 0:
+        parts.append(Part(f"{waiting} waiting", "$status-waiting", 3))
+    return parts
+
+
+def _mishaps(state: State) -> list[Part]:
+    """What did not go as planned, by status; tasks that a question asks about are in its own part."""
+    shown = (
+        TaskStatus.FAILED,
+        TaskStatus.IN_DOUBT,
+        TaskStatus.SKIPPED,
+        TaskStatus.WAIVED,
+        TaskStatus.BLOCKED,
+        TaskStatus.ROLLED_BACK,
+        TaskStatus.CANCELLED,
+    )
+    return [
+        Part(f"{mark.glyph} {state.counts[status]} {mark.word}", f"${mark.colour}")
+        for status in shown
+        if state.counts[status] and (mark := STATUS[status])
+    ]
+
+
+def _finish(view: RunView, now: datetime, speed: float) -> list[Part]:
+    left = remaining_s(view)
+    if left is None:
+        return []
+    if left < 1.0 and view.state.in_flight:
+        return [Part("longer than expected", "$status-waiting", 6)]
+    about = format_duration(rounded(left))
+    text = f"done in about {about}"
+    if view.state.status is not RunStatus.RUNNING:
+        text = f"about {about} of work left"
+    elif view.state.simulated:
+        text += f" ({format_duration(rounded(left / speed))} at this speed)" if speed != 1.0 else ""
+    elif not view.read_only:
+        text += f" (at {_clock(now + timedelta(seconds=left), now)} UTC)"
+    return [Part(text, "", 6)]
+
+
+def rounded(seconds: float) -> float:
+    """`seconds` as exactly as an expectation deserves: 1176 is told as 20m, not as 19m36s."""
+    steps = ((36_000, 1800), (7200, 600), (600, 60), (60, 10))
+    step = next((step for above, step in steps if seconds >= above), 1)
+    return round(seconds / step) * step
+
+
+def _clock(moment: datetime, now: datetime) -> str:
+    return moment.strftime("%H:%M" if moment.date() == now.date() else "%a %d %b, %H:%M")
+
+
+def moment_parts(view: RunView) -> list[Part]:
+    """The parts of the line that says which moment of the run is shown."""
+    state, newest = view.state, view.newest
+    past = state.seq < newest.seq
+    parts = [
+        Part(
+            f"◂ as of event {state.seq} of {newest.seq}" if past else f"at the newest event, {newest.seq}",
+            "bold $accent" if past else "bold",
+            9,
+        )
+    ]
+    if state.at:
+        parts.append(Part(f"{state.at:%Y-%m-%d %H:%M:%S} UTC", "", 7))
+        parts.append(Part(f"{format_duration(state.t)} into the run", "", 5))
+    if state.seq:
+        event = view.events[state.seq - 1]
+        parts.append(Part(" ".join([event.kind.replace("_", " "), getattr(event, "task", "")]), "$quiet", 6))
+    return parts

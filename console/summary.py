@@ -1,0 +1,131 @@
+"""How a run ended, in words: for the last screen, and for a terminal once the console has been left."""
+
+from typing import NamedTuple
+
+from console.look import RUN, STATUS, Mark, one_line, plural
+from console.run_view import RunView
+from engine.machine.metrics import metrics
+from engine.machine.state import State
+from engine.machine.transitions import RunStatus, TaskStatus
+from engine.plan.durations import format_duration
+
+NAMED = 6
+"""So many tasks are named in a line; the rest is counted."""
+
+_ORDER = (
+    TaskStatus.SUCCEEDED,
+    TaskStatus.ROLLED_BACK,
+    TaskStatus.FAILED,
+    TaskStatus.IN_DOUBT,
+    TaskStatus.SKIPPED,
+    TaskStatus.WAIVED,
+    TaskStatus.BLOCKED,
+    TaskStatus.CANCELLED,
+    TaskStatus.ROLLING_BACK,
+    TaskStatus.RUNNING,
+    TaskStatus.READY,
+    TaskStatus.WAITING,
+    TaskStatus.PENDING,
+)
+"""How the tasks of a run are told: what was done, what went wrong, what is left."""
+
+
+class Line(NamedTuple):
+    label: str
+    text: str
+    mark: Mark | None = None
+
+
+class Summary(NamedTuple):
+    """`mark` is the run's; `meaning` says in a sentence what the end means; `resume` is the command that
+    goes on with the run, or empty where nothing is left to do."""
+
+    mark: Mark
+    title: str
+    meaning: str
+    lines: list[Line]
+    resume: str
+
+
+def resumable(state: State) -> bool:
+    """Whether `resume` would go on with the run; a run stopped for a damaged target counts as well."""
+    return state.started and state.status is not RunStatus.COMPLETED
+
+
+def resume_command(state: State) -> str:
+    return f"wesley-console resume {state.run}"
+
+
+def summarise(view: RunView, folder: str = "") -> Summary:
+    """The summary of a run; `folder` is where it is kept."""
+    state = view.newest
+    mark = RUN[state.status]
+    took = f" after {format_duration(state.t)}" if state.started else ""
+    return Summary(
+        mark=mark,
+        title=f"{one_line(view.plan.name)}: {mark.word}{took}",
+        meaning=_meaning(state),
+        lines=[*_tasks(state), *_left_applied(state), *_figures(state, folder)],
+        resume=resume_command(state) if resumable(state) else "",
+    )
+
+
+def _meaning(state: State) -> str:
+    reason = one_line(state.status_reason)
+    because = f" Reason: {reason}." if reason else ""
+    if state.status is RunStatus.COMPLETED:
+        if state.counts[TaskStatus.SUCCEEDED] == len(state.tasks):
+            return "Every task succeeded."
+        return "The run is complete, but not every task ran: see what was skipped, waived or blocked."
+    if state.status is RunStatus.ROLLED_BACK:
+        to = state.rollback.to if state.rollback else ""
+        place = "the start" if to == "start" else f"checkpoint {to}"
+        return f"The run was rolled back to {place}. A resume runs the undone tasks again.{because}"
+    if state.status is RunStatus.FAILED:
+        return f"The run was stopped because a target is damaged.{because} Look at it before anything else."
+    if state.questions and state.status is not RunStatus.ABORTED:
+        return "The run waits for an operator: a question is open."
+    if state.status is RunStatus.ABORTED:
+        return f"The run was stopped, and nothing is lost: it can be resumed.{because}"
+    return "The run is not finished."
+
+
+def _tasks(state: State) -> list[Line]:
+    """One line for each status that any task is in; what went well is counted, the rest is named."""
+    lines = []
+    for status in _ORDER:
+        ids = state.with_status(status)
+        if status is TaskStatus.SUCCEEDED:
+            text = f"{len(ids)} of {plural(len(state.tasks), 'task')}"
+        else:
+            text = plural(len(ids), "task") if status is TaskStatus.PENDING else named(ids)
+        if ids or status is TaskStatus.SUCCEEDED:
+            lines.append(Line(STATUS[status].word, text, STATUS[status]))
+    return lines
+
+
+def named(ids: list[str]) -> str:
+    """`3: a, b, c`, with no more than a few of the names."""
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return f"{len(ids)}: {', '.join(ids[:NAMED])}{more}"
+
+
+def _left_applied(state: State) -> list[Line]:
+    rollback = state.rollback
+    if rollback is None:
+        return []
+    stayed = [*rollback.stay, *sorted(rollback.left)]
+    return [Line("still applied", named(stayed))] if stayed else []
+
+
+def _figures(state: State, folder: str) -> list[Line]:
+    figures = metrics(state)
+    lines = [
+        Line("lanes", f"{figures['utilisation']:.0%} busy"),
+        Line("checkpoints", str(figures["checkpoints"])),
+    ]
+    if state.decisions:
+        lines.append(Line("decisions", str(len(state.decisions))))
+    if folder:
+        lines.append(Line("kept in", one_line(folder)))
+    return lines
