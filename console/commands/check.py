@@ -1,0 +1,39 @@
+"""`check` and `schema`: the plan language, with nothing started."""
+
+import json
+import os
+from pathlib import Path
+
+from console.exits import Exit, say
+
+
+def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
+    from engine.plan.errors import PlanErrors, render
+    from engine.plan.load import load_plan
+
+    try:
+        loaded = load_plan(path, allow_outside=allow_outside)
+    except PlanErrors as errors:
+        if not as_json:
+            raise
+        print(json.dumps({"ok": False, **errors.as_dict()}, indent=2))
+        return Exit.USAGE
+    warnings = [*loaded.warnings, *loaded.missing_variables(os.environ)]
+    plan = loaded.plan
+    if as_json:
+        summary = {"name": plan.name, "tasks": len(plan.tasks), "model": plan.model, "policy": plan.policy}
+        found = [warning.as_dict() for warning in warnings]
+        print(json.dumps({"ok": True, "plan": summary, "errors": [], "warnings": found}, indent=2))
+        return Exit.OK
+    if warnings:
+        say(render(warnings))
+    noun = "task" if len(plan.tasks) == 1 else "tasks"
+    print(f"{path}: in order: {plan.name}, {len(plan.tasks)} {noun}, {plan.model}, {plan.workers} lanes")
+    return Exit.OK
+
+
+def print_schema() -> Exit:
+    from engine.plan.schema import plan_schema
+
+    print(json.dumps(plan_schema(), indent=2))
+    return Exit.OK

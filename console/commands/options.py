@@ -1,0 +1,81 @@
+"""From what was typed to what the engine takes; everything that does not hang together is refused here."""
+
+import math
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.exits import UsageError
+from engine.journal.rundir import RunDir, find_run, state_dir
+from engine.plan.load import LoadedPlan, load_plan
+from engine.plan.models import Plan
+from engine.runner.opening import Options
+
+if TYPE_CHECKING:
+    from console.cli import NewRunFlags, PlanFlags, RunFlags, Where
+    from engine.forecast.faults import Faults
+
+
+def actor() -> str:
+    """Who decides: the name of the user of this process."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def speed_of(text: str) -> float:
+    """The factor in `--speed`: a number above 0, or infinity for `max`."""
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0:
+        raise UsageError(f"--speed {text}: a number above 0 is needed, or max")
+    return speed
+
+
+def planned(path: Path, flags: "PlanFlags") -> tuple[LoadedPlan, Plan]:
+    """The plan in the file, and the same with the command line's changes. Raises PlanErrors, UsageError."""
+    loaded = load_plan(path, allow_outside=flags.allow_outside)
+    given = {"model": flags.model, "workers": flags.workers, "policy": flags.policy}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if flags.workers is not None and not 1 <= flags.workers <= 1000:
+        raise UsageError(f"--workers {flags.workers}: between 1 and 1000 lanes are possible")
+    return loaded, loaded.plan.model_copy(update=changes) if changes else loaded.plan
+
+
+def options_of(
+    run_flags: "RunFlags",
+    new: "NewRunFlags | None" = None,
+    *,
+    faults: "Faults | None" = None,
+    allow_outside: bool = False,
+    stop_at_question: bool = False,
+) -> Options:
+    """How to run. `new` is absent for a run that exists already: it knows itself whether it is simulated."""
+    simulate = bool(new and new.simulate)
+    speed = speed_of(run_flags.speed)
+    if new and not simulate and (speed != 1.0 or new.faults):
+        flag = "--faults" if new.faults else "--speed"
+        raise UsageError(f"{flag} is for simulated runs: add --simulate")
+    return Options(
+        actor=actor(),
+        simulate=simulate,
+        speed=speed,
+        seed=new.seed if new else 0,
+        faults=faults,
+        on_unknown=run_flags.on_unknown,
+        rollback_to=run_flags.rollback_to,
+        allow_outside=allow_outside,
+        stop_at_question=stop_at_question,
+    )
+
+
+def runs_dir(where: "Where") -> Path:
+    return state_dir(where.state_dir)
+
+
+def found_run(where: "Where", run: str) -> RunDir:
+    return find_run(runs_dir(where), run)

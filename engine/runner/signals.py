@@ -1,0 +1,21 @@
+"""Signals to the engine: end it cleanly, or take a checkpoint."""
+
+import signal
+
+import anyio
+
+from engine.machine import reports as rep
+from engine.runner.core import Runner
+
+
+async def heed_signals(runner: Runner, actor: str) -> None:
+    """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, SIGUSR1 as one for a checkpoint. Runs until
+    it is cancelled."""
+    heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    with anyio.open_signal_receiver(*heeded) as received:
+        async for number in received:
+            name = signal.Signals(number).name
+            if number == signal.SIGUSR1:
+                runner.report(rep.TakeCheckpoint(actor=actor, reason=name))
+            else:
+                runner.report(rep.Stop(actor=actor, reason=f"{name} received", drain=False))
