@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+MAX_FINDINGS = 1000
+"""No more than about this many are looked for: a file that is wrong everywhere shall not take all memory."""
+
 _SHOWN_LINE = 100
 _SHOWN_QUOTE = 60
 _SHOWN_ERRORS = 50
@@ -88,7 +91,8 @@ def render(findings: Sequence[Finding]) -> str:
     """All of `findings` for people; of very many the first, and how many more there are."""
     shown = [finding.render() for finding in findings[:_SHOWN_ERRORS]]
     if len(findings) > _SHOWN_ERRORS:
-        shown.append(f"… and {len(findings) - _SHOWN_ERRORS} more")
+        least = "at least " if len(findings) >= MAX_FINDINGS else ""
+        shown.append(f"… and {least}{len(findings) - _SHOWN_ERRORS} more")
     return "\n".join(shown)
 
 

@@ -51,11 +51,22 @@ def _not_blank(value: str) -> str:
     return value
 
 
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+"""A place in a target where the environment is expanded."""
+
+
+def _well_formed(value: str) -> str:
+    if "${" in VARIABLE.sub("", value):
+        raise ValueError("a variable is written ${NAME} or ${NAME:-default}")
+    return value
+
+
 DURATION_SCHEMA = {
     "type": "string",
     "pattern": r"^(P[0-9.WDTHMS]+|([0-9]+(\.[0-9]+)?(d|h|ms|m|s))+)$",
     "examples": ["30s", "5m", "1h30m", "PT1H30M"],
 }
+
 
 AS_WRITTEN = {"as": "written"}
 """The validation context for a plan as a person wrote it: there durations have units."""
@@ -67,7 +78,7 @@ Duration = Annotated[
     Field(ge=0, allow_inf_nan=False),
     WithJsonSchema(DURATION_SCHEMA),
 ]
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", min_length=1, max_length=100)]
 """Ids of tasks, phases, waves, pools, locks and targets: letters, digits, `_`, `-` and `.`."""
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
@@ -90,13 +101,15 @@ class FailureClass(StrEnum):
 class Target(Strict):
     """A database that tasks work on: exactly one of a SQLite file or a PostgreSQL conninfo."""
 
-    sqlite: Text | None = None
-    postgres: Text | None = None
+    sqlite: Annotated[Text, AfterValidator(_well_formed)] | None = None
+    postgres: Annotated[Text, AfterValidator(_well_formed)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.sqlite is None) == (self.postgres is None):
             raise ValueError("a target is either `sqlite: FILE` or `postgres: CONNINFO`")
+        if self.sqlite == ":memory:":
+            raise ValueError("a database in memory is lost between tasks: name a file")
         return self
 
 
@@ -254,9 +267,6 @@ def effort_hours(task: Task) -> float:
     return task.effort if task.effort is not None else max(expected_duration(task) / 3600, 1e-6)
 
 
-def parse_plan_data(data: Any, *, as_written: bool = False) -> Plan:
-    """The Plan in `data`, checked value by value; raises pydantic.ValidationError.
-
-    `as_written`: it comes from a person, so that durations need their units.
-    """
-    return Plan.model_validate(data, context=AS_WRITTEN if as_written else None)
+def parse_plan_data(data: dict[str, Any]) -> Plan:
+    """The Plan in `data`, checked value by value; raises pydantic.ValidationError."""
+    return Plan.model_validate(data)

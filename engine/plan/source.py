@@ -6,6 +6,7 @@ duplicates, depth and the size of what aliases stand for are known before anythi
 """
 
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from engine.plan.errors import Finding, Place, PlanErrors, nearest, quote
+from engine.plan.errors import MAX_FINDINGS, Finding, Place, PlanErrors, nearest, quote
 
 MAX_BYTES = 20_000_000
 """The largest file that is read, in bytes."""
@@ -22,6 +23,8 @@ MAX_WEIGHT = 2 * MAX_BYTES
 """The most a file may weigh, aliases written out: 1 for a character, and `VALUE_WEIGHT` for a value."""
 VALUE_WEIGHT = 10
 MAX_DEPTH = 50
+MAX_ENTRIES = 200_000
+"""The most entries of one list or mapping."""
 
 Loc = tuple[str | int, ...]
 """The way to a value from the top: keys and positions."""
@@ -118,7 +121,11 @@ def read_text(path: Path) -> str:
     """The text of the UTF-8 file at `path`, without its byte order mark; raises PlanErrors."""
     place = Place(str(path))
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+            raise PlanErrors([Finding(f"cannot be read: it is {what}", place)])
+        if status.st_size > MAX_BYTES:
             raise PlanErrors([Finding(f"larger than {MAX_BYTES // 1_000_000} MB", place)])
         raw = path.read_bytes()
         return raw.decode("utf-8-sig")
@@ -203,6 +210,8 @@ class _Composer:
 
     def _note(self, node: Node, message: str, hint: str = "") -> None:
         self.document.findings.append(Finding(message, self.document.place_of(node), hint))
+        if len(self.document.findings) >= MAX_FINDINGS:
+            raise PlanErrors(self.document.findings)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         node, text = _node_of(event), event.value
@@ -257,6 +266,7 @@ class _Composer:
         if parent.node.items is not None:
             parent.node.items.append(node)
             parent.node.data.append(node.data)
+            self._count(parent.node, here)
         elif parent.key is None:
             self._take_key(parent, node, here)
         else:
@@ -271,6 +281,7 @@ class _Composer:
         if key.pairs is not None or key.items is not None:
             self._stop(here, "a key is text, not a list or a mapping")
         parent.key = key
+        self._count(parent.node, here)
         if first := parent.node.pairs.get(key.text):
             self._note(here, f"duplicate key {quote(key.text)}", f"first given in line {first[0].line + 1}")
             parent.skip = True
@@ -284,6 +295,10 @@ class _Composer:
             self._stop(
                 here, "too large: with its aliases written out, the plan passes every sensible size here"
             )
+
+    def _count(self, parent: Node, here: Node) -> None:
+        if len(parent.data) > MAX_ENTRIES:
+            self._stop(here, f"more than {MAX_ENTRIES:,} entries in one list or mapping")
 
     def _refuse_tag(self, node: Node, tag: str | None) -> None:
         if tag is not None:

@@ -1,0 +1,22 @@
+"""Paths that a plan names: they start from its folder, and stay in it unless that is allowed."""
+
+from pathlib import Path
+
+
+class PathRefused(ValueError):
+    """A path that a plan may not name; the message says why, without the path."""
+
+
+def resolve_path(base: Path, path: str, *, allow_outside: bool = False) -> Path:
+    """`path` from the folder `base`: absolute, with symbolic links followed.
+
+    Raises PathRefused where it leads out of `base` (by `..`, from the root, or through a link) and that is
+    not allowed, and where links run in a circle.
+    """
+    try:
+        resolved = (base / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PathRefused("the path cannot be followed") from error
+    if not allow_outside and not resolved.is_relative_to(base.resolve()):
+        raise PathRefused("the path leads out of the plan's folder")
+    return resolved

@@ -1,0 +1,140 @@
+"""Targets: from what the plan says to the databases that a run opens. Here the environment is expanded.
+
+Nothing of the environment goes back into the plan, so nothing of it can reach a screen or a journal that way;
+what came from it is returned as secrets, for output to be redacted.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from engine.plan.errors import Finding, Place, PlanErrors, quote
+from engine.plan.models import VARIABLE, Plan, Target
+from engine.plan.paths import PathRefused, resolve_path
+
+EMBEDDED = "embedded"
+"""The conninfo of a PostgreSQL that the run starts for itself."""
+
+_PASSWORD = re.compile(
+    r"\bpassword\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>[^\s']\S*))", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTargets:
+    """Where the targets of a run are: the path of a SQLite file, or the conninfo of a PostgreSQL database.
+
+    `secrets` holds every value that must not be shown, each with what to show in its place.
+    """
+
+    locations: Mapping[str, Path | str] = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+def expand_targets(
+    plan: Plan,
+    environ: Mapping[str, str],
+    base: Path,
+    *,
+    allow_outside: bool = False,
+    places: Mapping[str, Place] | None = None,
+) -> ResolvedTargets:
+    """The targets of `plan`, expanded from `environ`; SQLite files start from the folder `base`.
+
+    `places` says where each target stands, for errors (`LoadedPlan.target_places`). Raises PlanErrors for
+    variables that are not set, and for paths that leave `base` where that is not allowed.
+    """
+    errors: list[Finding] = []
+    locations: dict[str, Path | str] = {}
+    secrets: dict[str, str] = {}
+    for name, target in plan.targets.items():
+        try:
+            text = _expand(target, environ)
+            locations[name] = _location(target, text, base, allow_outside)
+        except ValueError as error:
+            errors.append(Finding(f"target {quote(name)}: {error}", _place(plan, name, places)))
+        else:
+            from_environ = {environ[each]: f"${{{each}}}" for each in _variables(target) if environ.get(each)}
+            secrets |= _passwords(name, text) | from_environ
+    if errors:
+        raise PlanErrors(errors)
+    return ResolvedTargets(locations, secrets)
+
+
+def missing_variables(
+    plan: Plan, environ: Mapping[str, str], places: Mapping[str, Place] | None = None
+) -> tuple[Finding, ...]:
+    """A warning for each target that needs a variable which `environ` lacks: a run would be refused."""
+    return tuple(
+        Finding(f"target {quote(name)}: {_missing(lacking)}", _place(plan, name, places), severity="warning")
+        for name, target in plan.targets.items()
+        if (lacking := _lacking(target, environ))
+    )
+
+
+def written(target: Target) -> str:
+    """The path or the conninfo as the plan has it, not expanded."""
+    return target.sqlite or target.postgres or ""
+
+
+def written_passwords(plan: Plan) -> dict[str, str]:
+    """The passwords that the plan itself holds, each with what to show in its place."""
+    return {
+        password: shown
+        for name, target in plan.targets.items()
+        for password, shown in _passwords(name, target.postgres or "").items()
+        if "${" not in password
+    }
+
+
+def _passwords(name: str, conninfo: str) -> dict[str, str]:
+    if "://" in conninfo:
+        try:
+            parts = urlsplit(conninfo)
+            in_authority = parts.password or ""
+        except ValueError:
+            return {}
+        found = [in_authority, unquote(in_authority)]
+        found += [value for key, value in parse_qsl(parts.query) if key == "password"]
+    else:
+        texts = [match["bare"] or match["quoted"] or "" for match in _PASSWORD.finditer(conninfo)]
+        found = texts + [re.sub(r"\\(.)", r"\1", text) for text in texts]
+    return {password: f"[password of {name}]" for password in found if password}
+
+
+def _expand(target: Target, environ: Mapping[str, str]) -> str:
+    """What the plan says with its variables replaced; an empty one counts as unset where it has a default."""
+    if lacking := _lacking(target, environ):
+        raise ValueError(_missing(lacking))
+    text = VARIABLE.sub(lambda match: environ.get(match["name"]) or match["default"] or "", written(target))
+    if not text.strip():
+        raise ValueError("nothing is left of it once its variables are expanded")
+    return text
+
+
+def _location(target: Target, text: str, base: Path, allow_outside: bool) -> Path | str:
+    if target.sqlite is None:
+        return text
+    try:
+        return resolve_path(base, text, allow_outside=allow_outside)
+    except PathRefused as error:
+        raise ValueError(str(error)) from error
+
+
+def _variables(target: Target) -> list[str]:
+    return [match["name"] for match in VARIABLE.finditer(written(target))]
+
+
+def _lacking(target: Target, environ: Mapping[str, str]) -> list[str]:
+    found = VARIABLE.finditer(written(target))
+    return [match["name"] for match in found if match["default"] is None and match["name"] not in environ]
+
+
+def _missing(names: list[str]) -> str:
+    return f"the environment has no {', '.join(dict.fromkeys(names))}"
+
+
+def _place(plan: Plan, name: str, places: Mapping[str, Place] | None) -> Place:
+    return (places or {}).get(name) or Place(f"{plan.name}: targets.{name}")
