@@ -159,8 +159,7 @@ def _has_exited(child: subprocess.Popen[bytes]) -> bool:
 
 async def _leftovers(job: Job, tree: Tree) -> None:
     """Give what runs on in the background a moment to finish, and say so where it has to be ended."""
-    await none_left(tree.group, LEFTOVER_GRACE_S)
-    if left := tree.group():
+    if left := await none_left(tree.group, LEFTOVER_GRACE_S):
         job.output.note(f"… still running in the background, and ended now: {len(left)} of its processes")
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.plan.models import Action, ActionKind, Plan
+from engine.plan.models import Action, ActionKind, Plan, Target
 from engine.tasks.base import Executor, Location
 from engine.tasks.python import PythonExecutor, interpreter_path
 from engine.tasks.shell import ShellExecutor
@@ -13,19 +13,25 @@ from engine.tasks.simulate import SimulatedExecutor
 from engine.tasks.sqlite import RefusedError, SqliteExecutor, check_script
 from engine.tasks.statements import read_script, split
 
-_SQL = SqliteExecutor()
-EXECUTORS: Mapping[ActionKind, Executor] = {
-    "sql": _SQL,
-    "sql_file": _SQL,
+# An executor keeps nothing between calls: one of a kind serves all lanes.
+_BY_KIND: Mapping[ActionKind, Executor] = {
     "shell": ShellExecutor(),
     "python": PythonExecutor(),
     "simulate": SimulatedExecutor(),
 }
-"""An executor keeps nothing between calls: one of a kind serves all lanes."""
+_SQLITE = SqliteExecutor()
+_NO_POSTGRES = "PostgreSQL is not supported by this version; use a SQLite target"
 
 
-def executor_for(kind: ActionKind) -> Executor:
-    return EXECUTORS[kind]
+def executor_for(action: Action, targets: Mapping[str, Target]) -> Executor:
+    """Who carries out `action`: by its kind, and for SQL by the target it is for.
+
+    Raises ValueError for a target of a kind that `prepare` refuses."""
+    if action.on is None:
+        return _BY_KIND[action.kind]
+    if targets[action.on].sqlite is None:
+        raise ValueError(f"target `{action.on}`: {_NO_POSTGRES}")
+    return _SQLITE
 
 
 def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[str]:
@@ -58,12 +64,7 @@ def _actions(plan: Plan) -> Iterator[tuple[str, Action]]:
 
 def _target_problem(name: str, location: Location | None) -> str:
     if not isinstance(location, Path):
-        what = (
-            "PostgreSQL is not supported by this version; use a SQLite target"
-            if location
-            else "not described"
-        )
-        return f"target `{name}`: {what}"
+        return f"target `{name}`: {_NO_POSTGRES if location else 'the plan does not describe it'}"
     if not location.parent.is_dir():
         return f"target `{name}`: the folder {location.parent} is not there; create it first"
     if not os.access(location.parent, os.W_OK | os.X_OK):

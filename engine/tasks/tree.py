@@ -141,21 +141,22 @@ async def _end(
     send: Callable[[signal.Signals, list[psutil.Process]], None],
     grace_s: float,
 ) -> list[psutil.Process]:
+    processes = find()
     for number, wait_s in [(signal.SIGTERM, grace_s)] + [(signal.SIGKILL, _KILL_WAIT_S)] * _KILL_ROUNDS:
-        if not (processes := find()):
-            return []
-        send(number, processes)
-        await none_left(find, wait_s)
-    return find()
+        if processes:
+            send(number, processes)
+            processes = await none_left(find, wait_s)
+    return processes
 
 
-async def none_left(find: Callable[[], list[psutil.Process]], within_s: float) -> None:
-    """Wait until `find` finds nothing, for `within_s` seconds at most."""
+async def none_left(find: Callable[[], list[psutil.Process]], within_s: float) -> list[psutil.Process]:
+    """Wait until `find` finds nothing, for `within_s` seconds at most; what it found last."""
+    give_up_at = anyio.current_time() + within_s
     pause_s = 0.005
-    with anyio.move_on_after(within_s):
-        while find():
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.1)
+    while (found := find()) and anyio.current_time() < give_up_at:
+        await anyio.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.1)
+    return found
 
 
 def _group_of(pid: int) -> int | None:
