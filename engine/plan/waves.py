@@ -1,16 +1,25 @@
-"""Waves and phases in their order.
-
-`Graph` is wanted as a type only: loading a plan must not pay for networkx.
-"""
+"""Waves and phases in their order."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from engine.plan.models import Plan
 
-if TYPE_CHECKING:
-    from engine.graph import Graph
+
+class TaskGraph(Protocol):
+    """What is asked of a graph here; `engine.graph.Graph` has it, and stands above the plan."""
+
+    @property
+    def order(self) -> tuple[str, ...]: ...
+    @property
+    def parents(self) -> Mapping[str, tuple[str, ...]]: ...
+    @property
+    def topological(self) -> tuple[str, ...]: ...
+    @property
+    def generations(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def generation(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +31,17 @@ class WaveSlot:
     tasks: tuple[str, ...]
 
 
-def wave_plan(plan: Plan, graph: "Graph") -> tuple[WaveSlot, ...]:
+def wave_plan(plan: Plan, graph: TaskGraph) -> tuple[WaveSlot, ...]:
     """The waves of a checked plan in order, without empty ones.
 
     Those of `waves`; else those that tasks name, in order of appearance; else one for each generation of the
     graph. A task without a wave is in the earliest that its dependencies allow.
     """
-    titles = wave_titles(plan)
+    titles = _titles(plan)
     if titles:
         numbers = {wave: number for number, wave in enumerate(titles)}
         named = {task.id: numbers[task.wave] for task in plan.tasks if task.wave is not None}
-        wave_of = place(graph.topological, graph.parents, named)
+        wave_of: Mapping[str, int] = place(graph.topological, graph.parents, named)
     else:
         titles = {f"wave-{number}": f"Wave {number}" for number in range(1, len(graph.generations) + 1)}
         wave_of = graph.generation
@@ -43,7 +52,7 @@ def wave_plan(plan: Plan, graph: "Graph") -> tuple[WaveSlot, ...]:
     return tuple(WaveSlot(wave, title, tuple(tasks)) for (wave, title), tasks in slots if tasks)
 
 
-def wave_titles(plan: Plan) -> dict[str, str]:
+def _titles(plan: Plan) -> dict[str, str]:
     """The waves that the plan lists, or that its tasks name, in order; nothing where there are none."""
     if plan.waves:
         return {wave.id: wave.name or wave.id for wave in plan.waves}
