@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.plan.models import Action, ActionKind, Plan, Target
+from engine.plan.models import Action, ActionKind, Plan
 from engine.tasks.base import Executor, Location
 from engine.tasks.python import PythonExecutor, interpreter_path
 from engine.tasks.shell import ShellExecutor
@@ -13,25 +13,20 @@ from engine.tasks.simulate import SimulatedExecutor
 from engine.tasks.sqlite import RefusedError, SqliteExecutor, check_script
 from engine.tasks.statements import read_script, split
 
-# An executor keeps nothing between calls: one of a kind serves all lanes.
-_BY_KIND: Mapping[ActionKind, Executor] = {
+_SQL = SqliteExecutor()
+_EXECUTORS: Mapping[ActionKind, Executor] = {
+    "sql": _SQL,
+    "sql_file": _SQL,
     "shell": ShellExecutor(),
     "python": PythonExecutor(),
     "simulate": SimulatedExecutor(),
 }
-_SQLITE = SqliteExecutor()
 _NO_POSTGRES = "PostgreSQL is not supported by this version; use a SQLite target"
 
 
-def executor_for(action: Action, targets: Mapping[str, Target]) -> Executor:
-    """Who carries out `action`: by its kind, and for SQL by the target it is for.
-
-    Raises ValueError for a target of a kind that `prepare` refuses."""
-    if action.on is None:
-        return _BY_KIND[action.kind]
-    if targets[action.on].sqlite is None:
-        raise ValueError(f"target `{action.on}`: {_NO_POSTGRES}")
-    return _SQLITE
+def executor_for(kind: ActionKind) -> Executor:
+    """Who carries out actions of this kind. It keeps nothing between calls: one of a kind serves all lanes."""
+    return _EXECUTORS[kind]
 
 
 def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[str]:
