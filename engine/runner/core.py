@@ -102,11 +102,9 @@ class Runner:
     def now_t(self) -> float:
         return self.clock.t()
 
-    def feed(self) -> Feed:
-        """A new watcher's feed: every event that becomes durable from now on."""
-        feed = Feed()
+    def watched_by(self, feed: Feed) -> None:
+        """Publish every event that becomes durable from now on to `feed`, and close it at the end."""
         self._feeds.append(feed)
-        return feed
 
     async def run(self) -> State:
         """Raises what the journal raises when it can no longer be written; attempts are ended then."""

@@ -66,12 +66,14 @@ class NothingToResume(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that this process owns. `events` is what its journal holds before the runner starts."""
+    """A run that this process owns. `events` is what its journal holds before the runner starts, `options`
+    what it is run with: those given, but for what the run itself knows better."""
 
     id: str
     rundir: RunDir
     plan: Plan
     runner: Runner
+    options: Options
     events: Sequence[Event]
 
 
@@ -102,7 +104,12 @@ def new_run(
             faults=_dump(options.faults),
         )
         runner = _runner(Machine(plan), journal, world(run, rundir), first, options)
-        yield OpenRun(run, rundir, plan, runner, [])
+        yield OpenRun(run, rundir, plan, runner, options, [])
+
+
+def require_startable(loaded: LoadedPlan, plan: Plan, options: Options) -> None:
+    """Raise what `new_run` would raise of the plan and its targets. Looks only."""
+    _world_of(plan, loaded.base, options)
 
 
 @contextmanager
@@ -126,7 +133,7 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
         world = _world_of(plan, Path(state.folder), options)
         first = rep.EngineResumed(actor=options.actor, engine=this_engine())
         runner = _runner(Machine(plan, state=state), journal, world(run, rundir), first, options)
-        yield OpenRun(run, rundir, plan, runner, events)
+        yield OpenRun(run, rundir, plan, runner, options, events)
 
 
 def _world_of(plan: Plan, folder: Path, options: Options) -> Callable[[str, RunDir], World]:

@@ -100,7 +100,7 @@ class RealWorld:
         action = task.run if purpose == "run" else task.rollback
         assert action is not None
         job = self._job(task, attempt, purpose, action)
-        known = await executor_for(action, self._plan.targets).evidence(job)
+        known = await executor_for(action.kind).evidence(job)
         if known.done is not None or task.verify is None:
             return known
         verified = verdict(await self._carry_out(self._job(task, attempt, "verify", task.verify)))
@@ -119,7 +119,7 @@ class RealWorld:
     async def probe(self, task: str, attempt: int, resource: str, waited_s: float) -> rep.Report:  # noqa: ARG002
         found = self._tasks[task]
         job = self._job(found, attempt, "run", found.run)
-        available, detail = await executor_for(found.run, self._plan.targets).probe(resource, job)
+        available, detail = await executor_for(found.run.kind).probe(resource, job)
         return rep.ProbeAnswered(task=task, available=available, detail=detail)
 
     def _job(
@@ -154,7 +154,7 @@ class RealWorld:
 
     async def _carry_out(self, job: Job) -> Outcome:
         try:
-            return await executor_for(job.action, self._plan.targets).run(job)
+            return await executor_for(job.action.kind).run(job)
         finally:
             job.output.close()
 

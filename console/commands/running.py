@@ -1,0 +1,80 @@
+"""`run`, `resume`, and the console on a plan."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.commands.options import actor, found_run, options_of, planned, runs_dir
+from console.exits import Exit, exit_code, say
+from engine.journal.rundir import new_run_id
+from engine.runner.opening import NothingToResume, OpenRun, new_run, require_startable, resumed_run
+
+if TYPE_CHECKING:
+    from console.cli import NewRunFlags, PlanFlags, RunFlags, Where
+    from engine.forecast.faults import Faults
+    from engine.plan.load import LoadedPlan
+
+
+def run_headless(
+    path: Path,
+    where: "Where",
+    plan_flags: "PlanFlags",
+    run_flags: "RunFlags",
+    new: "NewRunFlags",
+    *,
+    as_json: bool,
+) -> Exit:
+    loaded, plan = planned(path, plan_flags)
+    options = options_of(
+        run_flags,
+        new,
+        faults=_faults(new, loaded),
+        allow_outside=plan_flags.allow_outside,
+        stop_at_question=True,
+    )
+    with new_run(loaded, plan, runs_dir(where), new.run_id, options) as run:
+        return _headless(run, as_json=as_json)
+
+
+def _headless(run: OpenRun, *, as_json: bool) -> Exit:
+    from console.headless import carry_out, watcher_for
+
+    return exit_code(carry_out(run, actor(), watcher_for(run, as_json=as_json)))
+
+
+def _faults(new: "NewRunFlags", loaded: "LoadedPlan") -> "Faults | None":
+    if new.faults is None:
+        return None
+    from engine.forecast.faults import load_faults
+
+    return load_faults(new.faults, loaded.plan)
+
+
+def resume_run(
+    wanted: str, where: "Where", run_flags: "RunFlags", *, headless: bool, as_json: bool, allow_outside: bool
+) -> Exit:
+    rundir = found_run(where, wanted)
+    options = options_of(run_flags, allow_outside=allow_outside, stop_at_question=headless)
+    try:
+        if headless:
+            with resumed_run(rundir, options) as run:
+                return _headless(run, as_json=as_json)
+        from console.live import show_resumed
+
+        return show_resumed(rundir, options)
+    except NothingToResume as nothing:
+        say(str(nothing))
+        return exit_code(nothing.state)
+
+
+def open_console(
+    path: Path, where: "Where", plan_flags: "PlanFlags", run_flags: "RunFlags", new: "NewRunFlags"
+) -> Exit:
+    """The console on a plan that has not been started: nothing of the run exists until it is confirmed."""
+    from console.live import show_new
+
+    loaded, plan = planned(path, plan_flags)
+    options = options_of(run_flags, new, faults=_faults(new, loaded), allow_outside=plan_flags.allow_outside)
+    require_startable(loaded, plan, options)
+    run_id = new.run_id or new_run_id(plan.name, datetime.now(UTC))
+    return show_new(loaded, plan, runs_dir(where), run_id, options)

@@ -1,0 +1,170 @@
+"""A run without the console: a progress display on a terminal, quiet lines elsewhere, or events as JSON."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+import anyio
+
+from console.exits import silence_stdout
+from console.run_view import RunView
+from console.sentences import sentence
+from engine.journal.journal import Journal
+from engine.journal.public import public_json
+from engine.journal.rundir import RunDir
+from engine.machine.events import Event
+from engine.machine.state import State
+from engine.machine.transitions import TaskStatus
+from engine.plan.durations import format_duration
+from engine.runner.feed import Feed
+from engine.runner.opening import OpenRun
+from engine.runner.signals import heed_signals
+
+_QUIET = frozenset({"task_ready", "task_waiting", "run_pausing"})
+"""Kinds that the plain lines leave out: they are answered at once by a line that says more."""
+
+
+class Watcher(Protocol):
+    def watch(self, events: Sequence[Event]) -> None:
+        """Show what has become durable."""
+
+    def close(self) -> None: ...
+
+
+def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
+    """Run to the end, or to a question, showing it on `watcher`; the state it came to."""
+
+    async def main() -> State:
+        feed = Feed()
+        run.runner.watched_by(feed)
+
+        async def watch() -> None:
+            async for events in feed:
+                watcher.watch(events)
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(watch)
+            async with anyio.create_task_group() as engine:
+                engine.start_soon(heed_signals, run.runner, actor)
+                state = await run.runner.run()
+                engine.cancel_scope.cancel()
+        return state
+
+    try:
+        return anyio.run(main)
+    finally:
+        watcher.close()
+
+
+class JsonLines:
+    """Each event as the journal has it, hash included."""
+
+    def __init__(self, run: str, rundir: RunDir) -> None:
+        self._run = run
+        self._rundir = rundir
+        self._journal: Journal | None = None
+        self._print = Printer()
+
+    def watch(self, events: Sequence[Event]) -> None:
+        self._journal = self._journal or Journal.open(self._rundir, readonly=True, check=False)
+        for record in self._journal.read(events[0].seq, events[-1].seq):
+            self._print(json.dumps(public_json(record, self._run)))
+
+    def close(self) -> None:
+        if self._journal:
+            self._journal.close()
+
+
+class Lines:
+    """A line for each event that tells something, and a last one with the result."""
+
+    def __init__(self, view: RunView) -> None:
+        self._view = view
+        self._print = Printer()
+
+    def watch(self, events: Sequence[Event]) -> None:
+        self._view.fold(events)
+        for event in events:
+            if event.kind not in _QUIET:
+                self._print(f"{event.at:%H:%M:%S}  {sentence(event)}")
+
+    def close(self) -> None:
+        for line in closing_lines(self._view.newest):
+            self._print(line)
+
+
+class Progress:
+    """On a terminal: what matters as lines, and under them what is running and how far it has come."""
+
+    def __init__(self, view: RunView) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self._view = view
+        self._console = Console(highlight=False)
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._row = self._bar.add_task("starting", total=len(view.plan.tasks))
+        self._bar.start()
+
+    def watch(self, events: Sequence[Event]) -> None:
+        self._view.fold(events)
+        state = self._view.newest
+        for event in events:
+            if event.kind not in _QUIET:
+                self._console.print(f"{event.at:%H:%M:%S}  {sentence(event)}", markup=False)
+        running = ", ".join(state.with_status(TaskStatus.RUNNING)[:4])
+        described = f"{state.status}: {running}" if running else str(state.status)
+        self._bar.update(self._row, completed=state.settled, description=described[:48])
+
+    def close(self) -> None:
+        self._bar.stop()
+        for line in closing_lines(self._view.newest):
+            self._console.print(line, markup=False)
+
+
+class Printer:
+    """Prints lines until nobody reads them any more; the run goes on all the same."""
+
+    def __init__(self) -> None:
+        self._gone = False
+
+    def __call__(self, line: str) -> None:
+        if self._gone:
+            return
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            self._gone = True
+            silence_stdout()
+
+
+def watcher_for(run: OpenRun, *, as_json: bool) -> Watcher:
+    if as_json:
+        return JsonLines(run.id, run.rundir)
+    view = RunView(run.plan)
+    view.fold(run.events)
+    return Progress(view) if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else Lines(view)
+
+
+def closing_lines(state: State) -> list[str]:
+    """What came of the run, and what to do next."""
+    if not state.started:
+        return []
+    counts = ", ".join(f"{number} {status}" for status, number in state.status_counts.items())
+    lines = [f"{state.run}: {state.status} after {format_duration(state.t)}: {counts}"]
+    if state.status_reason:
+        lines.append(f"  {state.status_reason}")
+    for question in state.questions.values():
+        lines.append(f"  open question about {question.task}: {question.reason}")
+    if not state.finished or state.status != "completed":
+        lines.append(f"  go on with: wesley-console resume {state.run}")
+    return lines

@@ -1,0 +1,171 @@
+"""The console on a run that is carried out: engine and screen side by side in one task group.
+
+Whichever ends first, the other is told and waited for: an engine is never dropped because a screen went
+away, and a screen never freezes because an engine did.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+
+from console.app import ConsoleApp
+from console.exits import Exit, exit_code
+from console.headless import closing_lines
+from console.review import ReviewFacts
+from console.run_view import RunView
+from engine.forecast.consequences import expected_finish
+from engine.graph import Graph
+from engine.journal.rundir import RunDir
+from engine.machine import reports as rep
+from engine.machine.state import State
+from engine.plan.load import LoadedPlan
+from engine.plan.models import Plan
+from engine.runner.core import Runner
+from engine.runner.feed import Feed
+from engine.runner.opening import OpenRun, Options, new_run, resumed_run
+from engine.runner.world import kept_output
+
+Opener = Callable[[], AbstractContextManager[OpenRun]]
+
+
+class Remote:
+    """The screen's way to an engine that may not have started yet, or may be gone already."""
+
+    def __init__(self) -> None:
+        self.runner: Runner | None = None
+
+    def report(self, report: rep.AnyReport) -> None:
+        if self.runner:
+            self.runner.report(report)
+
+    def now_t(self) -> float:
+        return self.runner.now_t() if self.runner else 0.0
+
+
+class Session:
+    """One run on the screen. `open_run` makes this process the run's owner; it is left as soon as the engine
+    has ended, so that the run can be taken up elsewhere while this screen is still being read."""
+
+    def __init__(self, plan: Plan, options: Options, open_run: Opener) -> None:
+        self.remote = Remote()
+        self.view = RunView(plan, controls=self.remote, output=self._output)
+        self.feed = Feed()
+        self._options = options
+        self._open_run = open_run
+        self._rundir: RunDir | None = None
+        self._confirmed = anyio.Event()
+        self._engine_ended = anyio.Event()
+        self._error: BaseException | None = None
+
+    def confirm(self) -> None:
+        """The operator wants the run to be carried out."""
+        self._confirmed.set()
+
+    def show(self, app: ConsoleApp) -> State:
+        """Show the run until the operator leaves; the state it was left in. Raises what ended the engine."""
+        anyio.run(self._side_by_side, app)
+        if self._error:
+            raise self._error
+        return self.view.newest
+
+    async def _side_by_side(self, app: ConsoleApp) -> None:
+        async with anyio.create_task_group() as both:
+            both.start_soon(self._engine, app)
+            both.start_soon(self._signals, app)
+            await app.run_async()
+            if self._confirmed.is_set():
+                leaving = rep.Stop(actor=self._options.actor, reason="the console was closed", drain=False)
+                self.remote.report(leaving)
+                await self._engine_ended.wait()
+            both.cancel_scope.cancel()
+
+    async def _engine(self, app: ConsoleApp) -> None:
+        await self._confirmed.wait()
+        try:
+            with self._open_run() as run:
+                self._rundir = run.rundir
+                self.remote.runner = run.runner
+                run.runner.watched_by(self.feed)
+                await run.runner.run()
+        except Exception as error:
+            # The terminal is the screen's until it has left it: say what happened after that.
+            self._error = error
+            self.feed.close()
+            app.exit()
+        finally:
+            self.remote.runner = None
+            self._engine_ended.set()
+
+    async def _signals(self, app: ConsoleApp) -> None:
+        """Signals mean here what they mean to an engine without a screen; those that end it close both."""
+        heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        with anyio.open_signal_receiver(*heeded) as received:
+            async for number in received:
+                name = signal.Signals(number).name
+                if number == signal.SIGUSR1:
+                    self.remote.report(rep.TakeCheckpoint(actor=self._options.actor, reason=name))
+                else:
+                    app.leave(drain=False, reason=f"{name} received")
+
+    def _output(self, task: str, attempt: int) -> Sequence[str]:
+        if self._rundir and not self._options.simulate:
+            return kept_output(self._rundir, task, attempt)
+        attempts = self.view.state.tasks[task].attempts
+        return [line for each in attempts if each.number == attempt for line in each.tail.splitlines()]
+
+
+def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, options: Options) -> Exit:
+    """The console on a plan: review first; nothing of the run exists until it is confirmed."""
+    session = Session(plan, options, lambda: new_run(loaded, plan, state_dir, run_id, options))
+    review = ReviewFacts(
+        run=run_id,
+        folder=str(state_dir),
+        plan_file=str(loaded.path),
+        simulated=options.simulate,
+        speed=options.speed,
+        on_unknown=options.on_unknown,
+        forecast=lambda: expected_finish(State(plan), Graph(plan)) or 0.0,
+    )
+    app = ConsoleApp(
+        session.view,
+        events=session.feed,
+        review=review,
+        on_confirm=session.confirm,
+        folder=str(state_dir),
+        actor=options.actor,
+        speed=options.speed,
+    )
+    return _told(session.show(app))
+
+
+def show_resumed(rundir: RunDir, options: Options) -> Exit:
+    """The console on a run that exists. Raises NothingToResume, and what opening the run raises."""
+    stack = ExitStack()
+    run = stack.enter_context(resumed_run(rundir, options))
+
+    @contextmanager
+    def opened() -> Iterator[OpenRun]:
+        with stack:
+            yield run
+
+    session = Session(run.plan, run.options, opened)
+    session.view.fold(run.events)
+    session.confirm()
+    app = ConsoleApp(
+        session.view,
+        events=session.feed,
+        folder=str(rundir.path),
+        actor=options.actor,
+        speed=options.speed,
+    )
+    return _told(session.show(app))
+
+
+def _told(state: State) -> Exit:
+    """Say on the terminal, now that it is the shell's again, what came of the run."""
+    for line in closing_lines(state):
+        print(line)
+    return exit_code(state) if state.started else Exit.OK
