@@ -1,0 +1,1 @@
+"""What a recovery dialog says and offers, apart from how it is drawn."""

@@ -1,0 +1,176 @@
+"""What an operator can answer: one table for each thing a question can be about.
+
+A choice either leads to further ones, or to the confirm step. Dangerous are those that another answer
+cannot take back: skipping and asserting let the plan go on from what may not be true, a rollback undoes
+work, an abort ends the run for everybody. A retry is dangerous only where the failed attempt may have
+left something behind and the task does not say that running it twice is harmless.
+"""
+
+import msgspec
+
+from console.look import TRIGGER
+from engine.machine.events import About, Action, SkipMode
+from engine.machine.rollback import target_seq
+from engine.machine.state import Checkpoint, State
+from engine.plan.durations import format_duration
+
+replace = msgspec.structs.replace
+
+CONFIRM_KEY = "y"
+"""Confirms what is dangerous. No choice has this key, so that no key pressed twice decides anything."""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision before its reason: what the consequences are worked out for, and what is sent."""
+
+    action: Action
+    mode: SkipMode | None = None
+    to: str = "last"
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """`means` says what the choice does, with {task}, {attempt} (the next one) and {to} to be filled in.
+
+    `targeted`: the checkpoint that a rollback goes to is chosen next."""
+
+    key: str
+    title: str
+    means: str
+    draft: Draft
+    choices: tuple["Choice", ...] = ()
+    targeted: bool = False
+
+
+_SUBTREE = Choice(
+    key="s",
+    title="Skip, block what depends on it",
+    means="{task} counts as skipped. Nothing that depends on it runs.",
+    draft=Draft(action="skip", mode="subtree"),
+)
+_WAIVE = Choice(
+    key="w",
+    title="Waive, let dependants run",
+    means="{task} counts as waived. What depends on it runs as if it had succeeded.",
+    draft=Draft(action="skip", mode="waive"),
+)
+_DONE = Choice(
+    key="d",
+    title="It is done",
+    means="{task} counts as succeeded, on your word.",
+    draft=Draft(action="skip", mode="assert_done"),
+)
+_RETRY = Choice(
+    key="r",
+    title="Retry now",
+    means="Runs {task} again at once, as attempt {attempt}.",
+    draft=Draft(action="retry"),
+)
+_ROLL_BACK = Choice(
+    key="b",
+    title="Roll back …",
+    means="Undoes, newest first, what has succeeded since {to}. Then the run stops.",
+    draft=Draft(action="rollback"),
+    targeted=True,
+)
+_ABORT = Choice(
+    key="a",
+    title="Abort",
+    means="Nothing new starts, what is in flight finishes, and the run stops. It can be resumed.",
+    draft=Draft(action="abort"),
+)
+
+
+def _skip(*choices: Choice) -> Choice:
+    return Choice(key="s", title="Skip …", means=_SUBTREE.means, draft=_SUBTREE.draft, choices=choices)
+
+
+CHOICES: dict[About, tuple[Choice, ...]] = {
+    "failure": (_RETRY, _skip(_SUBTREE, _WAIVE, _DONE), _ROLL_BACK, _ABORT),
+    "doubt": (
+        _DONE,
+        replace(_RETRY, title="Run it again"),
+        _skip(_SUBTREE, _WAIVE),
+        _ROLL_BACK,
+        _ABORT,
+    ),
+    "rollback_step": (
+        Choice(
+            key="r",
+            title="Retry the step",
+            means="Runs the rollback of {task} again at once.",
+            draft=Draft(action="retry"),
+        ),
+        Choice(
+            key="l",
+            title="Leave it applied",
+            means="{task} stays applied, and the rollback goes on with the next task.",
+            draft=Draft(action="skip", mode="leave_applied"),
+        ),
+        Choice(
+            key="d",
+            title="It is undone",
+            means="{task} counts as rolled back, on your word.",
+            draft=Draft(action="skip", mode="assert_done"),
+        ),
+        Choice(
+            key="a",
+            title="Abort",
+            means="The rollback stops here, half done, and so does the run. A resume goes on with it.",
+            draft=Draft(action="abort"),
+        ),
+    ),
+    "rollback_scope": (
+        replace(_ROLL_BACK, title="Roll back all the same …"),
+        replace(_SUBTREE, title="Skip the task"),
+        replace(_WAIVE, title="Waive the task"),
+        replace(_RETRY, title="Retry the task"),
+        _ABORT,
+    ),
+}
+
+
+def name_of(choice: Choice) -> str:
+    """The choice by itself, without the menu it stands in."""
+    if choice.draft.action == "rollback":
+        return f"Roll back to {place(choice.draft.to)}"
+    return choice.title.removesuffix(" …")
+
+
+def place(to: str) -> str:
+    return "the start" if to == "start" else to
+
+
+def choices_for(about: About, state: State) -> tuple[Choice, ...]:
+    """The answers to a question about `about`, those that ask where to with the places below them."""
+    wanted = state.rollback_wanted.to if about == "rollback_scope" and state.rollback_wanted else "last"
+    places = targets(state, wanted)
+    return tuple(
+        replace(choice, draft=places[0].draft, choices=places) if choice.targeted else choice
+        for choice in CHOICES[about]
+    )
+
+
+def targets(state: State, to: str = "last") -> tuple[Choice, ...]:
+    """Where a rollback can go: first the place that `to` stands for, then the kept checkpoints, newest first,
+    and the start. Each is named by its id, so that a checkpoint saved meanwhile changes nothing."""
+    kept = {checkpoint.id: checkpoint for checkpoint in reversed(state.kept_checkpoints())}
+    first = (target_seq(state, to) or ("start", 0))[0]
+    names = dict.fromkeys((first, *kept, "start"))
+    keys = iter("123456789")
+    return tuple(
+        Choice(
+            key="0" if name == "start" else next(keys, ""),
+            title=_describe(kept[name], state) if name in kept else "start of the run",
+            means=_ROLL_BACK.means,
+            draft=Draft(action="rollback", to=name),
+        )
+        for name in names
+    )
+
+
+def _describe(checkpoint: Checkpoint, state: State) -> str:
+    mark = TRIGGER[checkpoint.trigger]
+    last = checkpoint is state.last_stable_checkpoint
+    stable = ", last stable" if last else "" if checkpoint.stable else ", not stable"
+    age = format_duration(max(0.0, state.t - checkpoint.t))
+    return f"{checkpoint.id} {mark.glyph} {mark.word}, {checkpoint.completed} done, {age} ago{stable}"

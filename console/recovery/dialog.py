@@ -1,0 +1,340 @@
+"""What every decision of an operator goes through: a menu, perhaps another, and a confirm step.
+
+The dialog acts on what it showed. While the question it was opened for is open, the consequences follow
+the newest state; once it is not, nothing can be picked or confirmed any more, and the dialog says why.
+"""
+
+import getpass
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+
+from console.look import plural
+from console.recovery.choices import CONFIRM_KEY, Choice, Draft, name_of
+from console.recovery.foresight import Foresee, Foreseen, Foresight, foresee
+from console.recovery.verdict import answer_to, verdict
+from console.recovery.widgets import Confirm, Hint, Hints, Menu
+from console.recovery.words import Line, lines, outcome
+from console.run_view import RunView
+from engine.machine.events import DecisionMade, DecisionRefused
+from engine.machine.reports import Decide
+
+
+class DecisionDialog(ModalScreen[Decide | None]):
+    """Ends with the decision that the engine has taken, or with None where it was put aside.
+
+    Subclasses say what is decided (`question`, `since`, `top`, `heading`) and what it means."""
+
+    DEFAULT_CSS = """
+    DecisionDialog { align: center middle;
+        & #dialog { width: 94%; max-width: 132; height: 92%; max-height: 46; padding: 0 1;
+                    background: $surface; border: round $accent; border-title-color: $accent;
+                    border-title-style: bold; }
+        & #facts { height: 1fr; min-height: 0; overflow: hidden; }
+        & #panel { height: auto; border-top: solid $frame; border-title-color: $foreground;
+                   border-title-style: bold; }
+        & #detail { height: auto; max-height: 5; padding: 1 1 0 4; color: $quiet; }
+        & #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; text-style: bold; }
+        & #hints { margin-top: 1; }
+        &.-narrow #dialog { width: 100%; }
+        &.-short { & #dialog { height: 100%; }
+                   & #detail { max-height: 3; padding: 0 1 0 4; }
+                   & #hints { margin-top: 0; }
+                   & Menu { max-height: 7; }
+                   & #told { max-height: 7; } }
+    }
+    """
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  # declared so by Textual
+        (0, "-narrow"),
+        (96, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"),
+        (30, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="decision.back", show=False),
+    ]
+
+    question = 0
+    since = 0
+    menu_title = ""
+
+    def __init__(self, view: RunView, *, actor: str = "", foresee: Foresee = foresee) -> None:
+        super().__init__()
+        self.view = view
+        self.actor = actor or getpass.getuser()
+        self._foresee = foresee
+        self._foresight = self._new_foresight()
+        self._drawn = -1
+        self._menus: list[tuple[Choice, ...]] = []
+        self._confirming: Choice | None = None
+        self._sent: Decide | None = None
+        self._sent_after = 0
+        self._notice = ""
+
+    # -- what a subclass says ------------------------------------------------------------------------
+
+    def compose_facts(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def heading(self) -> str:
+        raise NotImplementedError
+
+    def top(self) -> tuple[Choice, ...]:
+        raise NotImplementedError
+
+    def meaning(self, choice: Choice) -> str:
+        raise NotImplementedError
+
+    def dangerous(self, choice: Choice) -> bool:
+        return choice.draft.action != "retry"
+
+    def more_hints(self) -> Iterator[Hint]:
+        yield from ()
+
+    # -- drawing -------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            with Vertical(id="facts"):
+                yield from self.compose_facts()
+            with Vertical(id="panel"):
+                yield Static(id="notice")
+                yield Menu()
+                yield Static(id="detail")
+                yield Confirm()
+            yield Hints(id="hints")
+
+    def on_mount(self) -> None:
+        self._menus = [self.top()]
+        self._enter_menu()
+
+    def refresh_view(self) -> None:
+        """The run has gone on: the question may be answered, and consequences may have changed."""
+        if not self.is_mounted or self.view.revision == self._drawn:
+            return
+        self._drawn = self.view.revision
+        if self._sent and (answer := answer_to(self.view, self._sent, self._sent_after)):
+            self._answered(answer)
+        self._show()
+
+    def _answered(self, answer: DecisionMade | DecisionRefused) -> None:
+        if isinstance(answer, DecisionMade):
+            self.dismiss(self._sent)
+            return
+        self._sent = None
+        self._menus = self._menus[:1]
+        self._enter_menu()
+        self._notice = f"The engine refused that: {answer.why}. The question is still open."
+
+    @property
+    def closed(self) -> str:
+        """Why nothing can be decided here any more, or an empty string."""
+        return verdict(self.view, self.question, self.since)
+
+    @property
+    def _idle(self) -> bool:
+        return self._sent is None and not self.closed
+
+    def _show(self) -> None:
+        sent = "Sent. The engine is taking the decision." if self._sent else ""
+        self._part("#notice", sent or self.closed or self._notice)
+        menu, confirm = self.query_one(Menu), self.query_one(Confirm)
+        menu.display = self._confirming is None
+        confirm.display = self._confirming is not None
+        menu.disabled = confirm.disabled = not self._idle
+        if self._confirming:
+            confirm.tell(self.meaning(self._confirming), self._told(self._confirming))
+            self._part("#detail", "")
+        else:
+            menu.tell(self._outcomes())
+            self._part("#detail", self._detail(menu.choice))
+        self.query_one("#dialog").border_title = f" {self.heading()} "
+        self.query_one("#panel").border_title = self._panel_title()
+        self.query_one(Hints).show(self._hints())
+        self._look_ahead()
+
+    def _part(self, selector: str, text: str) -> None:
+        part = self.query_one(selector, Static)
+        part.update(Content(text))
+        part.display = bool(text)
+
+    def _panel_title(self) -> str:
+        if self._confirming:
+            return f" Confirm: {name_of(self._confirming)} "
+        above = next((c.title for c in self._menus[0] if c.choices == self._menus[-1]), self.menu_title)
+        return f" {above.removesuffix(' …')} "
+
+    def _told(self, choice: Choice) -> list[Line]:
+        return self._follows(choice) or [Line("What follows", "is being worked out")]
+
+    def _follows(self, choice: Choice) -> list[Line]:
+        told = lines(self._foresight.known.get(choice.draft), self.view.now_t)
+        others = len(self.view.newest.questions.keys() - {self.question})
+        if told and others:
+            told.append(Line("Assuming", f"{plural(others, 'other question')} answered with a retry"))
+        return told
+
+    def _detail(self, choice: Choice | None) -> str:
+        if choice is None:
+            return ""
+        follows = (f"{line.label}: {line.text}." for line in self._follows(choice))
+        return " ".join([self.meaning(choice), *follows])
+
+    def _outcomes(self) -> dict[Draft, str]:
+        now = self.view.now_t
+        return {draft: outcome(outlook, now) for draft, outlook in self._foresight.known.items()}
+
+    def _hints(self) -> Iterator[Hint]:
+        if not self._idle:
+            yield Hint("esc", "close", "screen.back")
+            yield from self.more_hints()
+        elif self._confirming is None:
+            keys = " ".join(choice.key for choice in self._menus[-1] if choice.key)
+            yield Hint(f"{keys} or ↑↓ enter", "choose")
+            yield Hint("esc", "back" if len(self._menus) > 1 else "decide later", "screen.back")
+            yield from self.more_hints()
+        else:
+            yield from self._confirm_hints(self._confirming)
+
+    def _confirm_hints(self, choice: Choice) -> Iterator[Hint]:
+        does = f"confirm: {name_of(choice)}"
+        if self.query_one(Confirm).reason_input.has_focus:
+            yield Hint("enter", f"then {CONFIRM_KEY} to confirm" if self.dangerous(choice) else "go on")
+        elif self.dangerous(choice):
+            yield Hint(CONFIRM_KEY, does, "screen.confirm")
+            yield Hint("tab", "reason")
+        else:
+            yield Hint("enter", does, "screen.confirm")
+            yield Hint("tab", "reason")
+        yield Hint("esc", "back", "screen.back")
+
+    # -- consequences --------------------------------------------------------------------------------
+
+    def _new_foresight(self) -> Foresight:
+        return Foresight(self, self.view.graph, self.question, self._foresee)
+
+    def _look_ahead(self) -> None:
+        """Have worked out what is not known of the choices on the screen, or known no more."""
+        if self._idle:
+            shown = (self._confirming,) if self._confirming else self._menus[-1]
+            self._foresight.want((choice.draft for choice in shown), self.view.state)
+
+    @on(Foreseen)
+    def _foreseen(self, message: Foreseen) -> None:
+        if message.by is self._foresight:
+            message.by.take(message)
+            self._show()
+
+    # -- keys ----------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        if isinstance(self.focused, Input) or not self._idle:
+            return
+        if self._confirming:
+            if event.key == CONFIRM_KEY or (event.key == "enter" and not self.dangerous(self._confirming)):
+                event.stop()
+                self.action_confirm()
+            return
+        for choice in self._menus[-1]:
+            if choice.key and choice.key == event.character:
+                event.stop()
+                self._pick(choice)
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, message: OptionList.OptionSelected) -> None:
+        self._pick(self._menus[-1][message.option_index])
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self) -> None:
+        if self._confirming is None:
+            self._part("#detail", self._detail(self.query_one(Menu).choice))
+
+    @on(Input.Submitted)
+    def _reasoned(self) -> None:
+        self.query_one("#told").focus()
+
+    def on_descendant_focus(self) -> None:
+        if self._menus:
+            self.query_one(Hints).show(self._hints())
+
+    def _pick(self, choice: Choice) -> None:
+        if not self._idle:
+            self._show()
+            return
+        self._notice = ""
+        if choice.choices:
+            self._menus.append(choice.choices)
+            self._enter_menu()
+            return
+        outlook = self._foresight.known.get(choice.draft)
+        if outlook and outlook.impossible:
+            self._notice = f"Not possible: {outlook.impossible}"
+        else:
+            self._confirming = choice
+            self.query_one(Confirm).display = True
+            self.query_one(Confirm).ask(needed=self.dangerous(choice) and choice.draft.action != "retry")
+        self._show()
+
+    def _enter_menu(self) -> None:
+        self._confirming = None
+        self._notice = ""
+        choices = self._menus[-1]
+        menu = self.query_one(Menu)
+        menu.display = True
+        menu.show(choices, self._safest(choices), self._outcomes())
+        menu.focus()
+        self._show()
+
+    def _safest(self, choices: tuple[Choice, ...]) -> int:
+        """The first that does no harm, else the abort, which changes no data; else the first, which in
+        every menu below the top one is the most cautious."""
+        harmless = (n for n, choice in enumerate(choices) if not self.dangerous(choice))
+        aborts = (n for n, choice in enumerate(choices) if choice.draft.action == "abort")
+        return next(harmless, next(aborts, 0))
+
+    def action_back(self) -> None:
+        if not self._idle or (self._confirming is None and len(self._menus) == 1):
+            self.dismiss(None)
+        elif self._confirming:
+            self._enter_menu()
+        else:
+            self._menus.pop()
+            self._enter_menu()
+
+    def action_confirm(self) -> None:
+        choice, controls = self._confirming, self.view.controls
+        if choice is None or controls is None or not self._idle:
+            self._show()
+            return
+        confirm = self.query_one(Confirm)
+        outlook = self._foresight.known.get(choice.draft)
+        if self.dangerous(choice) and choice.draft.action != "retry" and not confirm.reason:
+            self._notice = "A reason is needed: it is kept with the decision."
+            confirm.reason_input.focus()
+        elif outlook is None:
+            self._notice = "What follows is still being worked out."
+        elif outlook.impossible:
+            self._notice = f"Not possible any more: {outlook.impossible}"
+        else:
+            draft = choice.draft
+            self._sent_after = self.view.newest.seq
+            self._sent = Decide(
+                question=self.question,
+                action=draft.action,
+                mode=draft.mode,
+                to=draft.to,
+                actor=self.actor,
+                reason=confirm.reason,
+            )
+            controls.report(self._sent)
+        self._show()

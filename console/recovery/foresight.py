@@ -1,0 +1,96 @@
+"""Consequences, worked out beside the screen while the operator reads.
+
+One thread at a time runs the engine's own machine forward, on a copy of the state. What it finds comes back
+as a message, draft by draft.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from console.recovery.choices import Draft
+from engine.graph import Graph
+from engine.machine.state import State
+
+if TYPE_CHECKING:
+    from engine.forecast.consequences import Consequence
+
+Foresee = Callable[[State, Graph, int, Draft], "Consequence"]
+"""What would follow from answering question number N (0: none) with a draft, as the state stands."""
+
+
+def foresee(state: State, graph: Graph, question: int, draft: Draft) -> "Consequence":
+    """What the engine itself says would follow."""
+    # Late: the simulation is worth loading once somebody has to decide, and not before.
+    from engine.forecast.consequences import consequences
+
+    return consequences(state, graph, question, draft.action, draft.mode, draft.to)
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from a draft, as the run stood after event `seq`; or why that could not be worked out."""
+
+    seq: int
+    found: "Consequence | None" = None
+    fault: str = ""
+
+    @property
+    def impossible(self) -> str:
+        """Why the engine would not take the decision, or an empty string."""
+        return self.found.why_not if self.found and not self.found.possible else ""
+
+
+class Foreseen(Message):
+    def __init__(self, by: "Foresight", draft: Draft, outlook: Outlook, *, last: bool) -> None:
+        super().__init__()
+        self.by = by
+        self.draft = draft
+        self.outlook = outlook
+        self.last = last
+
+
+class Foresight:
+    """What is known of the drafts for one question, and the thread that finds out more."""
+
+    def __init__(self, screen: Screen[Any], graph: Graph, question: int, ask: Foresee) -> None:
+        self._screen = screen
+        self._graph = graph
+        self._question = question
+        self._ask = ask
+        self._busy = False
+        self.known: dict[Draft, Outlook] = {}
+
+    def want(self, drafts: Iterable[Draft], state: State) -> None:
+        """Find out what is not known of `drafts` as of `state`, unless a thread is at it; it will be asked
+        for again when that is done."""
+        unknown = [
+            draft
+            for draft in dict.fromkeys(drafts)
+            if draft not in self.known or self.known[draft].seq != state.seq
+        ]
+        if unknown and not self._busy:
+            self._busy = True
+            twin = state.clone()
+            self._screen.run_worker(lambda: self._work_out(twin, unknown), thread=True, group="foresight")
+
+    def take(self, message: Foreseen) -> None:
+        self.known[message.draft] = message.outlook
+        self._busy = not message.last
+
+    def _work_out(self, state: State, drafts: list[Draft]) -> None:
+        worker = get_current_worker()
+        for draft in drafts:
+            if worker.is_cancelled:
+                return
+            outlook = self._outlook(state, draft)
+            self._screen.post_message(Foreseen(self, draft, outlook, last=draft is drafts[-1]))
+
+    def _outlook(self, state: State, draft: Draft) -> Outlook:
+        try:
+            return Outlook(seq=state.seq, found=self._ask(state, self._graph, self._question, draft))
+        except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
+            return Outlook(seq=state.seq, fault=f"{type(fault).__name__}: {fault}")

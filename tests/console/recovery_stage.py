@@ -1,0 +1,158 @@
+"""A run in virtual time for dialogs to act on: the engine's own machine answers what the operator decides."""
+
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from console.run_view import RunView
+from console.theming import ThemedApp
+from engine.forecast.faults import Faults
+from engine.forecast.simulation import Simulation, everything_succeeds
+from engine.machine import reports as rep
+from engine.machine.events import Purpose
+from engine.plan.models import Plan, Task, parse_plan_data
+
+OUTPUT = [f"batch {n}: 500 rows" for n in range(1, 41)] + ["unexpected NULL in total at order 105 637"]
+
+
+def _sql(text: str) -> dict[str, str]:
+    return {"sql": text, "on": "shop"}
+
+
+def small_plan(**changes: dict[str, Any]) -> Plan:
+    """Eight tasks on two lanes; `changes` are by task id, with `_` for `-`."""
+    tasks: list[dict[str, Any]] = [
+        {"id": "create", "name": "Create the totals", "run": _sql("CREATE TABLE totals (id INTEGER)"),
+         "rollback": _sql("DROP TABLE totals"), "duration": "1m", "phase": "expand"},
+        {"id": "tell", "name": "Tell the warehouse", "run": {"shell": "./tell.sh | tee told"},
+         "needs": ["create"], "duration": "1m", "phase": "expand"},
+        {"id": "fill", "name": "Write every total in cents", "needs": ["create"], "duration": "10m",
+         "run": {"shell": "python3 fill.py --batch 500\n./count.sh"}, "rollback": _sql("DELETE FROM totals"),
+         "phase": "backfill", "risk": 0.5, "critical": True, "verify": _sql("SELECT count(*) FROM totals")},
+        {"id": "index", "needs": ["fill"], "duration": "5m", "phase": "backfill",
+         "run": _sql("CREATE INDEX i ON totals (id)"), "rollback": _sql("DROP INDEX i")},
+        {"id": "check", "needs": ["fill"], "duration": "2m", "phase": "validate", "run": {"shell": "./check"},
+         "rollback": {"shell": "true"}},
+        {"id": "switch", "name": "Read from the new totals", "needs": ["index", "check", "tell"],
+         "duration": "1m", "phase": "switch", "risk": 0.8, "run": _sql("UPDATE settings SET totals = 'new'"),
+         "critical": True, "rollback": _sql("UPDATE settings SET totals = 'old'")},
+        {"id": "other", "duration": "20m", "phase": "expand", "run": {"shell": "./other"},
+         "rollback": {"shell": "./undo-other"}},
+        {"id": "after", "needs": ["other"], "duration": "1m", "phase": "validate", "run": {"shell": "true"}},
+    ]  # fmt: skip
+    for task in tasks:
+        task.update(changes.get(task["id"], {}))
+    return parse_plan_data(
+        {
+            "wesley": 1,
+            "name": "totals",
+            "workers": 2,
+            "targets": {"shop": {"sqlite": "shop.db"}},
+            "phases": ["expand", "backfill", "validate", "switch"],
+            "tasks": tasks,
+        }
+    )
+
+
+class Stage:
+    """`faults` as in a faults file; attempts at a task of `doubtful` end in doubt.
+
+    The engine answers reports at once while `connected`; otherwise `answer` makes it do so."""
+
+    def __init__(
+        self, *faults: dict[str, Any], plan: Plan | None = None, doubtful: str = "", connected: bool = True
+    ) -> None:
+        self.plan = plan or small_plan()
+        told = Faults.model_validate({"faults": faults}).outcomes(everything_succeeds)
+
+        def outcomes(task: Task, attempt: int, purpose: Purpose) -> tuple[float, rep.Report]:
+            if task.id == doubtful and attempt == 1:
+                lost = "the connection was lost at COMMIT"
+                return 60.0, rep.InDoubt(task=task.id, attempt=attempt, purpose=purpose, reason=lost)
+            return told(task, attempt, purpose)
+
+        self.simulation = Simulation(self.plan, outcomes=outcomes)
+        self.connected = connected
+        self.reports: list[rep.AnyReport] = []
+        self.view = RunView(self.plan, controls=self, output=lambda _task, attempt: OUTPUT if attempt else ())
+        self.go_on()
+
+    # -- what a screen sees as Controls --------------------------------------------------------------
+
+    def report(self, report: rep.AnyReport) -> None:
+        self.reports.append(report)
+        if self.connected:
+            self.answer(report)
+
+    def now_t(self) -> float:
+        return self.simulation.state.t
+
+    # -- what a test does ----------------------------------------------------------------------------
+
+    def answer(self, report: rep.AnyReport) -> None:
+        """The engine takes `report`, and goes on as far as it can without an operator."""
+        self.simulation.report(report)
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.simulation.run()
+        self.view.fold(self.simulation.events[len(self.view.events) :])
+
+    @property
+    def question(self) -> int:
+        """The number of the first open question."""
+        return min(self.view.state.questions)
+
+    @property
+    def decision(self) -> rep.Decide:
+        """What the operator sent last."""
+        assert isinstance(self.reports[-1], rep.Decide)
+        return self.reports[-1]
+
+
+UNKNOWN = {"task": "fill", "attempt": 1, "exit": 3, "after": 0.5, "reason": "exit 3"}
+
+
+def failure(**options: Any) -> Stage:
+    """`fill` failed and nobody can tell why."""
+    return Stage(UNKNOWN, **options)
+
+
+def doubt(**options: Any) -> Stage:
+    """Nobody saw how `fill` ended."""
+    return Stage(doubtful="fill", **options)
+
+
+def rollback_scope(**options: Any) -> Stage:
+    """`switch` failed for good; a rollback cannot undo `after`."""
+    return Stage({"task": "switch", "class": "permanent", "reason": "no such table"}, **options)
+
+
+def rollback_step(**options: Any) -> Stage:
+    """The rollback that an operator chose has failed at `fill`."""
+    stage = Stage(
+        {"task": "switch", "attempt": 1, "exit": 3, "reason": "exit 3"},
+        {"task": "fill", "attempt": 1, "purpose": "rollback", "exit": 1, "reason": "rows are locked"},
+        **options,
+    )
+    stage.answer(
+        rep.Decide(question=stage.question, action="rollback", to="start", actor="ben", reason="wrong totals")
+    )
+    return stage
+
+
+def two_questions(**options: Any) -> Stage:
+    """`fill` and `other` have both failed."""
+    return Stage(UNKNOWN, {"task": "other", "attempt": 1, "exit": 4, "reason": "exit 4"}, **options)
+
+
+class StageApp(ThemedApp):
+    """An empty console: only what the dialogs need of one."""
+
+    def __init__(self, theme: str = "wesley-dark") -> None:
+        super().__init__(theme)
+        self.results: list[object] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static("the run")
