@@ -10,14 +10,18 @@ Without `attempt` and `attempts` every attempt fails. `exit` is classified as th
 `class` says the failure class outright. `after` is the share of the task's duration that passes before.
 """
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from engine.forecast.simulation import Outcomes, everything_succeeds
 from engine.machine import reports as rep
 from engine.machine.events import Purpose
-from engine.plan.models import Duration, FailureClass, Name, Number, Strict, Task, expected_duration
+from engine.plan.errors import quote
+from engine.plan.models import Duration, FailureClass, Name, Number, Plan, Strict, Task, expected_duration
+from engine.plan.notes import Notes
+from engine.plan.validation import read_as
 from engine.tasks.base import Failed
 from engine.tasks.classify import Verdict, by_plan
 from engine.tasks.exits import by_exit, describe_exit
@@ -109,3 +113,26 @@ class Faults(Strict):
         """Whether what `attempt` lacked is there again `waited_s` seconds after it failed."""
         fault = self.hitting(task_id, attempt)
         return fault is None or waited_s >= fault.back_after
+
+
+def load_faults(path: Path, plan: Plan) -> Faults:
+    """The faults in the YAML file at `path`, for runs of `plan`; raises PlanErrors with all that is wrong."""
+    tasks = {task.id: task for task in plan.tasks}
+
+    def check_tasks(notes: Notes) -> None:
+        for position, fault in enumerate(_listed(notes.document.data)):
+            task_id = fault.get("task")
+            if not isinstance(task_id, str):
+                continue
+            loc = ("faults", position, "task")
+            if task_id not in tasks:
+                notes.add(loc, f"the plan has no task {quote(task_id)}", near=(task_id, tasks))
+            elif fault.get("purpose") == "rollback" and tasks[task_id].rollback is None:
+                notes.add(loc, f"{quote(task_id)} has no rollback that could fail")
+
+    return read_as(path, Faults, check_tasks)
+
+
+def _listed(data: Any) -> list[dict[str, Any]]:
+    items = data.get("faults") if isinstance(data, dict) else None
+    return [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []

@@ -115,10 +115,15 @@ def _schema() -> dict[str, Any]:
 
 def expected_at(loc: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys or values that the language knows at `loc`; nothing where any would do."""
-    schema = _schema()
+    return expected_in(_schema(), loc)
+
+
+def expected_in(schema: dict[str, Any], loc: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys or values that `schema` knows at `loc`; nothing where any would do."""
     here: dict[str, Any] = schema
     for step in loc:
         here = here.get("items", {}) if isinstance(step, int) else _member(here, step)
+        here = here.get("anyOf", [here])[0]
         if "$ref" in here:
             here = schema["$defs"][here["$ref"].rpartition("/")[2]]
     return tuple(here.get("properties", ())) or tuple(str(value) for value in here.get("enum", ()))
