@@ -95,7 +95,7 @@ def hold_again(machine: "Machine", task_id: str) -> None:
 
 def save(machine: "Machine", trigger: ev.Trigger, note: str = "", task: str = "") -> None:
     state = machine.state
-    checkpoint = f"cp-{len(state.checkpoints) + len(machine.saving) + 1:04d}"
+    checkpoint = _next_id(machine)
     machine.saving[checkpoint] = Saving(
         position=state.seq,
         completed=state.counts[TaskStatus.SUCCEEDED],
@@ -108,6 +108,12 @@ def save(machine: "Machine", trigger: ev.Trigger, note: str = "", task: str = ""
             checkpoint=checkpoint, trigger=trigger, position=state.seq, content=content_of(state)
         )
     )
+
+
+def _next_id(machine: "Machine") -> str:
+    """One more than the highest: counting would name two alike once a checkpoint has failed, or was lost."""
+    taken = (*machine.state.checkpoints, *machine.saving)
+    return f"cp-{max((int(name.removeprefix('cp-')) for name in taken), default=0) + 1:04d}"
 
 
 def content_of(state: State) -> dict[str, Any]:
