@@ -50,10 +50,10 @@ CHOICES: dict[ev.About, tuple[Choice, ...]] = {
 
 def on_decide(machine: "Machine", report: rep.Decide) -> None:
     why = refusal(machine.state, report)
+    if not why and report.mode == "assert_done" and report.question in machine.asserting:
+        why = "its verify is being run already"
     if why:
-        machine.emit(
-            ev.DecisionRefused, question=report.question, action=report.action, actor=report.actor, why=why
-        )
+        _refuse(machine, report, why)
         return
     question = machine.state.questions.get(report.question)
     if question and _needs_checking(machine, question, report):
@@ -91,17 +91,18 @@ def _needs_checking(machine: "Machine", question: Question, report: rep.Decide) 
 def on_assertion(machine: "Machine", report: rep.AssertionChecked) -> None:
     """The task's own `verify` has spoken about an operator's "it is done"."""
     decision = machine.asserting.pop(report.question)
-    question = machine.state.questions.get(report.question)
-    if question and report.passed and not refusal(machine.state, decision):
-        _carry_out(machine, question, decision)
-        return
-    why = "the question is no longer open" if not question else f"its verify says no: {report.detail}"
+    why = refusal(machine.state, decision)
+    if not why and not report.passed:
+        why = f"its verify says no: {report.detail}"
+    if why:
+        _refuse(machine, decision, why)
+    else:
+        _carry_out(machine, machine.state.questions[report.question], decision)
+
+
+def _refuse(machine: "Machine", report: rep.Decide, why: str) -> None:
     machine.emit(
-        ev.DecisionRefused,
-        question=report.question,
-        action=decision.action,
-        actor=decision.actor,
-        why=why,
+        ev.DecisionRefused, question=report.question, action=report.action, actor=report.actor, why=why
     )
 
 
