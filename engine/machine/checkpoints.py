@@ -87,6 +87,11 @@ def hold_for(machine: "Machine", task_id: str, lane: int) -> None:
     save(machine, "risk", note=f"before {task_id}", task=task_id)
 
 
+def next_id(state: State, under_way: int = 0) -> str:
+    """The id of the next checkpoint, where `under_way` are still being written."""
+    return f"cp-{len(state.checkpoints) + under_way + 1:04d}"
+
+
 def hold_again(machine: "Machine", task_id: str) -> None:
     """Ask anew for the checkpoint that `task_id` waits for on its lane: for a machine that takes up a state
     whose own request is out elsewhere."""
@@ -203,8 +208,6 @@ def on_timer(machine: "Machine") -> None:
 
 
 def on_demand(machine: "Machine", report: rep.TakeCheckpoint) -> None:
-    if machine.state.finished:
-        return
     machine.emit(
         ev.DecisionMade,
         question=0,

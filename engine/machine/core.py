@@ -73,8 +73,9 @@ class Machine:
         """What follows from `report`. `state` already includes the events that are returned."""
         self.step = Step([], [])
         self.now = rep.Now(max(now.t, self.state.t), now.at)
-        _RULES[type(report)](self, report)
-        self._advance()
+        if not self.state.finished or isinstance(report, _AFTER_THE_END):
+            _RULES[type(report)](self, report)
+            self._advance()
         return self.step
 
     # -- what the rules build their answer with ----------------------------------------------------
@@ -262,7 +263,7 @@ def _pause(machine: Machine, report: rep.Pause) -> None:
 
 
 def _continue(machine: Machine, report: rep.Continue) -> None:
-    if machine.state.operator_pause is not None:
+    if machine.state.operator_pause is not None and not machine.state.stopping:
         machine.emit(ev.RunResumed, cause="operator", actor=report.actor)
         checkpoints.set_timer(machine)
 
@@ -270,7 +271,7 @@ def _continue(machine: Machine, report: rep.Continue) -> None:
 def _stop(machine: Machine, report: rep.Stop) -> None:
     state = machine.state
     stopping = state.stopping
-    if state.finished or (stopping and (report.drain or not stopping.drain)):
+    if stopping and (report.drain or not stopping.drain):
         return
     machine.emit(ev.RunStopping, drain=report.drain, actor=report.actor, reason=report.reason)
     if not report.drain:
@@ -299,3 +300,6 @@ _RULES: dict[type[rep.Report], Callable[[Machine, Any], None]] = {
     rep.Continue: _continue,
     rep.Stop: _stop,
 }
+_AFTER_THE_END = (rep.EngineResumed, rep.Decide, rep.AssertionChecked, rep.Pause)
+"""Reports that a run which has ended still answers: all but the first with a refusal. Of the others (a timer,
+a probe) it is simply no longer true that anybody waits for them."""
