@@ -1,0 +1,220 @@
+"""What can go wrong with a run's state. Each error says what, where, why, and what to do next.
+
+Three families, since a caller answers them in three ways: `RunLookupError` (the person named something
+that is not there, or may not be made; nothing was started), `StateRefused` (the state is there but must
+not be used) and `WriteError` (an append did not happen, or nobody can tell whether it did).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.journal.integrity import Finding, VerifyReport
+    from engine.journal.ownership import Owner
+
+_SHOWN_FINDINGS = 20
+
+
+class JournalError(Exception):
+    """`str(error)` is the whole message; the four parts stand alone as attributes, too."""
+
+    def __init__(self, what: str, *, where: object, why: str, do: str) -> None:
+        super().__init__(what, where, why, do)
+        self.what = what
+        self.where = str(where)
+        self.why = why
+        self.do = do
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  where: {self.where}\n  why: {self.why}\n  what to do: {self.do}"
+
+
+class RunLookupError(JournalError):
+    """No run could be found or made under the name given."""
+
+
+class NoSuchRun(RunLookupError):
+    def __init__(self, wanted: str, state: Path, near: list[str]) -> None:
+        self.near = near
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else "`wesley-console runs` lists the runs there are"
+        )
+        super().__init__(
+            f"no run {wanted!r}",
+            where=state,
+            why="it is neither the id of a run, nor the beginning of one, nor the directory of a run",
+            do=f"{hint} (--state-dir says where runs live)",
+        )
+
+
+class AmbiguousRun(RunLookupError):
+    def __init__(self, wanted: str, state: Path, matches: list[str]) -> None:
+        self.matches = matches
+        super().__init__(
+            f"{wanted!r} could be any of {len(matches)} runs",
+            where=state,
+            why=f"these ids begin with it: {', '.join(matches[:10])}{', …' if len(matches) > 10 else ''}",
+            do="give more of the id",
+        )
+
+
+class RunExists(RunLookupError):
+    def __init__(self, run_id: str, path: Path) -> None:
+        super().__init__(
+            f"there is a run {run_id!r} already",
+            where=path,
+            why="a new run never writes over an old one",
+            do=f"choose another --run-id, or go on with that run: wesley-console resume {run_id}",
+        )
+
+
+class UnsafeRunId(RunLookupError):
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"{run_id!r} cannot be the id of a run",
+            where="--run-id",
+            why="it names a directory: letters, digits, `.`, `_` and `-`, a letter or digit first, up to 100",
+            do="choose such an id, or leave --run-id out",
+        )
+
+
+class StateDirUnusable(RunLookupError):
+    """The state directory (or a file in it) cannot be made, read or written at all."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(
+            "the state directory cannot be used",
+            where=path,
+            why=str(error),
+            do="make room or mend its permissions, or name another with --state-dir or WESLEY_CONSOLE_STATE",
+        )
+
+
+class StateRefused(JournalError):
+    """The run's state exists, and using it now could lose or repeat work."""
+
+
+class NeverStarted(StateRefused):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "this run was never started",
+            where=path,
+            why="its directory was made, its journal was not: nothing of the plan was done",
+            do="remove the directory, and run the plan again",
+        )
+
+
+class Damaged(StateRefused):
+    """The checks found damage; `findings` says each, `report` also the last good point."""
+
+    def __init__(self, report: VerifyReport) -> None:
+        self.report = report
+        self.findings: tuple[Finding, ...] = report.findings
+        lines = [f"{finding}" for finding in self.findings[:_SHOWN_FINDINGS]]
+        if len(self.findings) > _SHOWN_FINDINGS:
+            lines.append(f"and {len(self.findings) - _SHOWN_FINDINGS} more")
+        super().__init__(
+            "the state of this run is damaged, and is refused",
+            where=report.path,
+            why="\n       ".join(lines) + f"\n       last good point: {report.last_good}",
+            do="nothing was changed; put the named files back from a copy, then `wesley-console verify` it",
+        )
+
+
+class JournalUnreadable(StateRefused):
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(
+            "the journal cannot be read",
+            where=path,
+            why=f"{error}",
+            do="`wesley-console verify` the run; it names what is damaged",
+        )
+
+
+class Owned(StateRefused):
+    """Another engine owns the run; `owner` is its identity as it wrote it down."""
+
+    def __init__(self, owner: Owner, path: Path) -> None:
+        self.owner = owner
+        super().__init__(
+            f"another engine owns this run: {owner.describe()}",
+            where=path,
+            why="one engine owns a run at a time; its lock is held, so that process is alive",
+            do="wait for it, or stop it (SIGTERM leaves the run resumable), then try again",
+        )
+
+
+class Fenced(StateRefused):
+    def __init__(self, path: Path, ours: int, current: int) -> None:
+        super().__init__(
+            "another engine took this run over",
+            where=path,
+            why=f"this engine holds epoch {ours}, the journal is at epoch {current}",
+            do="end this engine; the other one goes on with the run",
+        )
+
+
+class WriteError(JournalError):
+    """An append, or taking a run over, did not go through."""
+
+
+class EventRefused(WriteError):
+    """Events that no reader could take back; nothing was written, the journal stays usable."""
+
+    def __init__(self, path: Path, seq: int, why: str) -> None:
+        super().__init__(
+            f"event {seq} cannot be written",
+            where=path,
+            why=why,
+            do="this is a fault of the program: please report it with this message; the run can be resumed",
+        )
+
+
+class JournalBusy(WriteError):
+    """Another process kept the write lock; nothing was written, the journal stays usable."""
+
+    def __init__(self, path: Path, waited_s: float) -> None:
+        super().__init__(
+            "the journal is being written by another process",
+            where=path,
+            why=f"its write lock was held for more than {waited_s:g} s",
+            do="end the process that has the file open, then try again",
+        )
+
+
+class JournalFull(WriteError):
+    """No room. Nothing was written, cleanly: the same append may be tried again once there is room."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            "there is no room to write the journal",
+            where=path,
+            why=why,
+            do="make room (or raise the limit), then go on: nothing acknowledged is lost",
+        )
+
+
+class JournalFailed(WriteError):
+    """Whether the last append is on the disk is not known. This journal object writes nothing any more."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            "the journal could not be made durable; the run is halted",
+            where=path,
+            why=why,
+            do="mend the disk, then `wesley-console resume` the run: all that was acknowledged is kept",
+        )
+
+
+class CheckpointUnwritable(WriteError):
+    """The checkpoint is not saved: nothing may depend on it."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(
+            "the checkpoint could not be saved",
+            where=path,
+            why=str(error),
+            do="make room or mend the disk; the run itself is safe in its journal",
+        )
