@@ -1,5 +1,6 @@
 """When a checkpoint is taken, and what it holds."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.machine import commands as cmd
@@ -87,11 +88,6 @@ def hold_for(machine: "Machine", task_id: str, lane: int) -> None:
     save(machine, "risk", note=f"before {task_id}", task=task_id)
 
 
-def next_id(state: State, under_way: int = 0) -> str:
-    """The id of the next checkpoint, where `under_way` are still being written."""
-    return f"cp-{len(state.checkpoints) + under_way + 1:04d}"
-
-
 def hold_again(machine: "Machine", task_id: str) -> None:
     """Ask anew for the checkpoint that `task_id` waits for on its lane: for a machine that takes up a state
     whose own request is out elsewhere."""
@@ -100,7 +96,7 @@ def hold_again(machine: "Machine", task_id: str) -> None:
 
 def save(machine: "Machine", trigger: ev.Trigger, note: str = "", task: str = "") -> None:
     state = machine.state
-    checkpoint = _next_id(machine)
+    checkpoint = next_id(state, machine.saving)
     machine.saving[checkpoint] = Saving(
         position=state.seq,
         completed=state.counts[TaskStatus.SUCCEEDED],
@@ -115,9 +111,11 @@ def save(machine: "Machine", trigger: ev.Trigger, note: str = "", task: str = ""
     )
 
 
-def _next_id(machine: "Machine") -> str:
-    """One more than the highest: counting would name two alike once a checkpoint has failed, or was lost."""
-    taken = (*machine.state.checkpoints, *machine.saving)
+def next_id(state: State, under_way: Iterable[str] = ()) -> str:
+    """The id of the next checkpoint, while those in `under_way` are being written.
+
+    One more than the highest: counting would name two alike once a checkpoint has failed, or was lost."""
+    taken = (*state.checkpoints, *under_way)
     return f"cp-{max((int(name.removeprefix('cp-')) for name in taken), default=0) + 1:04d}"
 
 
