@@ -44,6 +44,7 @@ def speak_of(error: Exception) -> Exit:
     from engine.journal.errors import JournalError, StateRefused, WriteError
     from engine.plan.errors import PlanErrors
     from engine.runner.opening import CannotStart
+    from engine.runner.standing import NothingToSave
 
     error = _innermost(error)
     if isinstance(error, PlanErrors):
@@ -52,7 +53,7 @@ def speak_of(error: Exception) -> Exit:
     if isinstance(error, StateRefused | WriteError):
         say(str(error))
         return Exit.REFUSED
-    if isinstance(error, CannotStart | UsageError | JournalError):
+    if isinstance(error, CannotStart | NothingToSave | UsageError | JournalError):
         say(str(error))
         return Exit.USAGE
     raise error

@@ -35,16 +35,18 @@ def parse_duration(text: object) -> float:
     raise ValueError("not a duration: write it like 30s, 5m, 1h30m or PT1H30M")
 
 
-def format_duration(seconds: float) -> str:
-    """`seconds` in at most two units, for people: 0.25 is `250ms`, 5400 is `1h30m`, 172800 is `2d`."""
+def format_duration(seconds: float, *, days: bool = True) -> str:
+    """`seconds` in at most two units, for people: 0.25 is `250ms`, 5400 is `1h30m`, 172800 is `2d`.
+
+    Without `days` hours are the largest unit, so that lengths can be compared to the minute."""
     if seconds < 0:
-        return "-" + format_duration(-seconds)
+        return "-" + format_duration(-seconds, days=days)
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms" if seconds else "0s"
     if seconds < 9.95:
         return f"{seconds:.1f}s".replace(".0s", "s")
     whole = round(seconds)
-    for unit, size, below, below_size in _TWO_UNITS:
+    for unit, size, below, below_size in _TWO_UNITS[0 if days else 1 :]:
         if whole >= size:
             count, rest = divmod(whole, size)
             return f"{count}{unit}" + (f"{rest // below_size}{below}" if rest // below_size else "")

@@ -191,7 +191,8 @@ class NoWorld:
         return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=False, detail=detail)
 
     async def check(self, task: str, question: int) -> rep.Report:
-        return rep.AssertionChecked(question=question, passed=True, detail=f"{task} is simulated")
+        denial = self._faults.denial(task)
+        return rep.AssertionChecked(question=question, passed=not denial, detail=denial)
 
     async def probe(self, task: str, attempt: int, resource: str, waited_s: float) -> rep.Report:
         available = self._faults.is_back(task, attempt, waited_s)
