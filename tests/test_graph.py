@@ -4,7 +4,7 @@ from time import perf_counter
 
 import networkx as nx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.graph import Graph
@@ -79,6 +79,7 @@ def plans(draw: st.DrawFn) -> Plan:
     return plan_of(*draw(st.permutations(tasks)))
 
 
+@settings(deadline=None)
 @given(plans())
 def test_lengths_agree_with_networkx(plan: Plan) -> None:
     graph = Graph(plan)

@@ -87,8 +87,12 @@ def plan_schema() -> dict[str, Any]:
     ]
     definitions["Target"]["oneOf"] = [{"required": ["sqlite"]}, {"required": ["postgres"]}]
     definitions["ClassifyRule"]["oneOf"] = [{"required": [key]} for key in ("exit", "sqlstate", "output")]
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A plan for wesley-console"}
-    rest = {key: value for key, value in schema.items() if key not in ("title", "$defs")}
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A plan for wesley-console",
+        "description": "The plan language, version 1.",
+    }
+    rest = {key: value for key, value in schema.items() if key not in (*head, "$defs")}
     return head | rest | {"$defs": definitions}
 
 
