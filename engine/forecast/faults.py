@@ -5,9 +5,11 @@
       - {task: create-index, attempts: [1, 2], class: unknown, reason: "it just ended", after: 0.4}
       - {task: add-column, attempt: 1, purpose: rollback, class: permanent, reason: "a view depends on it"}
       - {task: copy-rows, attempt: 1, class: resource, resource: disk, back_after: 40s, reason: "disk full"}
+      - {task: create-index, purpose: verify, class: permanent, reason: "the index is not valid"}
 
 Without `attempt` and `attempts` every attempt fails. `exit` is classified as that of a real task would be;
-`class` says the failure class outright. `after` is the share of the task's duration that passes before.
+`class` says the failure class outright. `after` is the share of the task's duration that passes before. A
+`verify` that fails denies that the task is done, should the operator say so.
 """
 
 from pathlib import Path
@@ -22,7 +24,7 @@ from engine.plan.errors import quote
 from engine.plan.models import Duration, FailureClass, Name, Number, Plan, Strict, Task, expected_duration
 from engine.plan.notes import Notes
 from engine.plan.validation import read_as
-from engine.tasks.base import Failed
+from engine.tasks.base import Failed, JobPurpose
 from engine.tasks.classify import Verdict, by_plan
 from engine.tasks.exits import by_exit, describe_exit
 from engine.tasks.sanitise import neutralise
@@ -36,7 +38,7 @@ class Fault(Strict):
     task: Name
     attempt: Attempt | None = None
     attempts: tuple[Attempt, ...] = Field((), strict=False)
-    purpose: Purpose = "run"
+    purpose: JobPurpose = "run"
     exit: int | None = None
     class_: FailureClass | None = Field(None, alias="class", strict=False)
     reason: str = ""
@@ -57,7 +59,7 @@ class Fault(Strict):
             raise ValueError("`resource` and `back_after` go with failures of class resource")
         return self
 
-    def hits(self, task_id: str, attempt: int, purpose: Purpose) -> bool:
+    def hits(self, task_id: str, attempt: int, purpose: JobPurpose) -> bool:
         wanted = self.attempts or ((self.attempt,) if self.attempt else ())
         return (self.task, self.purpose) == (task_id, purpose) and (not wanted or attempt in wanted)
 
@@ -94,7 +96,7 @@ class Faults(Strict):
 
     faults: tuple[Fault, ...] = Field((), strict=False)
 
-    def hitting(self, task_id: str, attempt: int, purpose: Purpose = "run") -> Fault | None:
+    def hitting(self, task_id: str, attempt: int, purpose: JobPurpose = "run") -> Fault | None:
         return next((fault for fault in self.faults if fault.hits(task_id, attempt, purpose)), None)
 
     def outcomes(self, otherwise: Outcomes = everything_succeeds) -> Outcomes:
@@ -114,6 +116,11 @@ class Faults(Strict):
         fault = self.hitting(task_id, attempt)
         return fault is None or waited_s >= fault.back_after
 
+    def denial(self, task_id: str) -> str:
+        """Why the task's `verify` says that it is not done; empty where it says that it is."""
+        fault = self.hitting(task_id, 1, "verify")
+        return neutralise(fault.reason) or "verify says no" if fault else ""
+
 
 def load_faults(path: Path, plan: Plan) -> Faults:
     """The faults in the YAML file at `path`, for runs of `plan`; raises PlanErrors with all that is wrong."""
@@ -121,14 +128,14 @@ def load_faults(path: Path, plan: Plan) -> Faults:
 
     def check_tasks(notes: Notes) -> None:
         for position, fault in enumerate(_listed(notes.document.data)):
-            task_id = fault.get("task")
+            task_id, purpose = fault.get("task"), fault.get("purpose")
+            loc = ("faults", position, "task")
             if not isinstance(task_id, str):
                 continue
-            loc = ("faults", position, "task")
             if task_id not in tasks:
                 notes.add(loc, f"the plan has no task {quote(task_id)}", near=(task_id, tasks))
-            elif fault.get("purpose") == "rollback" and tasks[task_id].rollback is None:
-                notes.add(loc, f"{quote(task_id)} has no rollback that could fail")
+            elif purpose in ("rollback", "verify") and getattr(tasks[task_id], purpose) is None:
+                notes.add(loc, f"{quote(task_id)} has no {purpose} that could fail")
 
     return read_as(path, Faults, check_tasks)
 

@@ -20,7 +20,7 @@ SET address_id = (
 WHERE id = ?
 """
 BATCH = 500
-PAUSE_S = 0.12
+PAUSE_S = 0.2
 """Between two batches: room for others to write, and time to watch."""
 
 

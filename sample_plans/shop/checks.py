@@ -9,7 +9,7 @@ import time
 from backfill import cents, open_shop
 
 DIFFERENT = 3
-PAUSE_S = 0.1
+PAUSE_S = 0.15
 
 REFERENCES = {
     "orders without an address": "SELECT count(*) FROM orders WHERE address_id IS NULL",
