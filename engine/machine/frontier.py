@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from engine.machine.policies import OrderKey
 from engine.machine.resources import Demand
 from engine.machine.state import State
-from engine.machine.transitions import FRONTIER
 
 _Entry = tuple[OrderKey, int, str]
 
@@ -22,29 +21,30 @@ _Entry = tuple[OrderKey, int, str]
 class Frontier:
     """An index over State, rebuilt whenever a machine starts; never a second truth.
 
-    Entries are removed lazily: one whose task has left the frontier is dropped when it is met."""
+    Entries are removed lazily: one that is no longer its task's own (which has left the frontier, and perhaps
+    come back with another) is dropped when it is met."""
 
     def __init__(self, state: State, keys: dict[str, OrderKey], position: dict[str, int]) -> None:
         self._state = state
         self._keys = keys
         self._position = position
         self._groups: dict[Demand, list[_Entry]] = {}
-        self._members: set[str] = set()
-        self._fresh: dict[Demand, list[str]] = {}
+        self._members: dict[str, _Entry] = {}
+        self._fresh: dict[Demand, dict[str, None]] = {}
         """Per group: tasks that nobody has yet been told are held."""
 
     def add(self, task_id: str) -> None:
         if task_id in self._members:
             return
-        self._members.add(task_id)
         key = self._keys.get(task_id) or (float(self._state.tasks[task_id].ready_seq),)
         demand = self._state.pools.demand[task_id]
-        heapq.heappush(self._groups.setdefault(demand, []), (key, self._position[task_id], task_id))
+        entry = self._members[task_id] = (key, self._position[task_id], task_id)
+        heapq.heappush(self._groups.setdefault(demand, []), entry)
         if demand:
-            self._fresh.setdefault(demand, []).append(task_id)
+            self._fresh.setdefault(demand, {})[task_id] = None
 
     def discard(self, task_id: str) -> None:
-        self._members.discard(task_id)
+        self._members.pop(task_id, None)
 
     def pick(self) -> str | None:
         """The task to start next, taken off the frontier; None where no task could start."""
@@ -91,8 +91,7 @@ class Frontier:
     def _head(self, demand: Demand) -> _Entry | None:
         heap = self._groups[demand]
         while heap:
-            task_id = heap[0][2]
-            if task_id in self._members and self._state.tasks[task_id].status in FRONTIER:
+            if self._members.get(heap[0][2]) is heap[0]:
                 return heap[0]
             heapq.heappop(heap)
         return None

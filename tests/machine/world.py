@@ -256,7 +256,8 @@ class World:
         return self
 
     def resume(self) -> Self:
-        """A new engine takes the run up."""
+        """A new engine takes the run up; what the old one had asked for is answered to nobody."""
+        self.die()
         self.report(rep.EngineResumed(actor="ann"))
         self._carried = len(self.events)
         return self
