@@ -144,7 +144,7 @@ def not_done(job: Job, found: str, exit_code: int | None = None) -> Failed:
     """The outcome of a verify that ran to its end and says no."""
     return Failed(
         failure_class=FailureClass.PERMANENT,
-        reason=f"verify says that the task is not done: {found}",
+        reason=f"verify says that the task is not done: {job.output.clean(found)}",
         rule=NOT_DONE,
         effect="none",
         exit_code=exit_code,

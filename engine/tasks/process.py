@@ -55,6 +55,8 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
     is returned where the exit code has no say: the child could not start, was stopped, ran out of time.
     Background processes of the same group end with the first process; one that went into a session of its own
     is let go, unless the attempt is stopped: then all end. So they do before a cancellation goes on."""
+    if job.stop.is_set():
+        return cancelled("none")
     adopt_orphans()
     kills_before = out_of_memory_kills()
     result = bytearray()

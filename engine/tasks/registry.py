@@ -25,7 +25,7 @@ _NO_POSTGRES = "PostgreSQL is not supported by this version; use a SQLite target
 
 
 def executor_for(kind: ActionKind) -> Executor:
-    """Who carries out actions of this kind. It keeps nothing between calls: one of a kind serves all lanes."""
+    """Who carries out actions of this kind. It keeps nothing between calls, so one serves all lanes."""
     return _EXECUTORS[kind]
 
 

@@ -119,7 +119,8 @@ class SqliteExecutor:
         """A COMMIT that failed and yet closed the transaction: only the ledger knows which way it went."""
         evidence = await self.evidence(job)
         if evidence.done is None or session.problem is None:
-            return InDoubt(reason=f"COMMIT failed: {session.problem}; {evidence.detail}")
+            reason = f"COMMIT failed: {session.problem}; {evidence.detail}"
+            return InDoubt(reason=job.output.clean(reason))
         return _succeeded(job, session) if evidence.done else _failed(job, session, session.problem)
 
 
@@ -178,7 +179,11 @@ def _succeeded(job: Job, session: Session) -> Outcome:
         return failed(job, verdict, "a verify ends with a SELECT, but this one has no result", effect="none")
     if session.found == ():
         return not_done(job, "it found no row")
-    return Succeeded() if session.found[0] else not_done(job, f"it found {show(session.found[0])}")
+    return (
+        Succeeded()
+        if session.found[0]
+        else not_done(job, f"it found {show(session.found[0], job.output.clean)}")
+    )
 
 
 def _failed(job: Job, session: Session, problem: Problem) -> Failed:

@@ -15,6 +15,8 @@ from engine.tasks.statements import Statement
 
 ROWS_SHOWN = 20
 CELL_WIDTH = 60
+_CELL_LOOKED_AT = 64 * 1024
+"""Characters of a value that are looked at: far more than are shown, so that no secret is cut at the end."""
 _BUSY_SLICE_S = 0.1
 """SQLite's own wait for a lock cannot be interrupted; so it waits in slices of this many seconds."""
 _LOOK_EVERY = 20_000
@@ -151,7 +153,7 @@ class Session:
                 shown.append(row)
         self.found = shown[0] if shown else ()
         lines = [" | ".join(str(column[0]) for column in cursor.description)]
-        lines += [" | ".join(show(value) for value in row) for row in shown]
+        lines += [" | ".join(show(value, self._job.output.clean) for value in row) for row in shown]
         more = f", the first {ROWS_SHOWN} shown" if count > ROWS_SHOWN else ""
         return "\n".join([*lines, f"({_count(count)}{more})"])
 
@@ -181,13 +183,14 @@ def connect(path: Path, lock_timeout_s: float, *, create: bool) -> sqlite3.Conne
     return connection
 
 
-def show(value: object) -> str:
-    """A value of a result, in one line of bounded length."""
+def show(value: object, clean: Callable[[str], str]) -> str:
+    """A value of a result, in one line of bounded length. It is cleaned first: cutting must not hide a secret
+    from the redaction."""
     if value is None:
         return "NULL"
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
-    line = " ".join(str(value).split())
+    line = " ".join(clean(str(value)[:_CELL_LOOKED_AT]).split())
     return line if len(line) <= CELL_WIDTH else f"{line[: CELL_WIDTH - 1]}…"
 
 

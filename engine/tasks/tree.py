@@ -104,7 +104,10 @@ class Tree:
     async def end(self, *, everywhere: bool, grace_s: float) -> list[psutil.Process]:
         """End the process group, or `everywhere` all of the attempt; what could not be ended."""
 
+        asked: list[psutil.Process] = []
+
         def send(number: signal.Signals, processes: list[psutil.Process]) -> None:
+            asked.extend(processes)
             # At once to the whole group: a process that forks just now cannot get away.
             with contextlib.suppress(OSError):
                 os.killpg(self._mark.pid, number)
@@ -112,7 +115,9 @@ class Tree:
 
         adopters = {os.getpid(), 1}
         find = (lambda: self.everyone(adopters)) if everywhere else self.group
-        return await _end(find, send, grace_s)
+        left = await _end(find, send, grace_s)
+        self._living(asked)  # buries those that had no environment left to be found by
+        return left
 
     def is_marked(self, process: psutil.Process) -> bool:
         try:
