@@ -93,9 +93,8 @@ class _Check:
                 self._once(((*loc, key, position), name) for position, name in _texts(task.get(key)))
             for position, lock in _texts(task.get("locks")):
                 if lock in pools:
-                    self.notes.add(
-                        (*loc, "locks", position), f"{quote(lock)} is a pool; a lock needs another name"
-                    )
+                    what = f"{quote(lock)} is a pool; a lock needs another name"
+                    self.notes.add((*loc, "locks", position), what)
 
     def _once(self, names: Iterable[tuple[Loc, Any]]) -> None:
         first: dict[str, Loc] = {}
@@ -162,20 +161,14 @@ class _Check:
             for task_id, (_, task) in self.by_id.items()
             if isinstance(task.get("wave"), str) and task["wave"] in self.waves
         }
-        order = TopologicalSorter(
-            {task_id: tuple(found) for task_id, found in self.needs.items()}
-        ).static_order()
-        placed = place(order, {task_id: tuple(found) for task_id, found in self.needs.items()}, named)
+        placed = place(TopologicalSorter(self.needs).static_order(), self.needs, named)
         names = list(self.waves)
         for task_id, need, loc in self._edges():
             if placed[need] > placed[task_id]:
                 earlier, later = quote(names[placed[task_id]]), quote(names[placed[need]])
-                what = (
-                    f"task {quote(task_id)} of wave {earlier} needs {quote(need)}, which runs in wave {later}"
-                )
-                self.notes.add(
-                    loc, f"{what}, after it", "move one of the two, or change the order of the waves"
-                )
+                what = f"task {quote(task_id)} of wave {earlier} needs {quote(need)}"
+                hint = "move one of the two, or change the order of the waves"
+                self.notes.add(loc, f"{what}, which runs in wave {later}, after it", hint)
 
     def _edges(self) -> Iterator[tuple[str, str, Loc]]:
         for task_id, found in self.needs.items():

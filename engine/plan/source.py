@@ -59,8 +59,7 @@ class Node:
     """A value and where it begins; line and column count from 0 here, as in YAML's own marks.
 
     `text` is a scalar as written. A mapping has `pairs` (key and value by the key's text), a sequence has
-    `items`, a scalar neither.
-    `weight` counts everything below, aliases written out.
+    `items`, a scalar neither. `weight` counts everything below, aliases written out.
     """
 
     line: int
@@ -102,6 +101,16 @@ class Document:
                 return self.place_of(value)
             at, value = found
         return self.place_of(at if key else value)
+
+    def value(self, loc: Sequence[str | int]) -> Any:
+        """The data at `loc`; None where there is no such."""
+        value = self.root
+        for step in loc:
+            found = value.child(step)
+            if found is None:
+                return None
+            value = found[1]
+        return value.data
 
     def place_of(self, node: Node) -> Place:
         source_line = self._lines[node.line] if node.line < len(self._lines) else ""

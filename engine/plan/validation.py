@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from engine.plan.errors import PlanErrors, quote
+from engine.plan.errors import PlanErrors, quote, visible
 from engine.plan.models import AS_WRITTEN, Plan, Strict, Task
 from engine.plan.notes import Notes
 from engine.plan.schema import expected_at, expected_in
@@ -88,8 +88,8 @@ def _note(
         notes.add(loc, f"unknown key {quote(name)}", key=True, near=(name, expected(loc[:-1])))
     elif kind == "too_short":
         # A list in which every item is wrong comes here too, and has been complained of already.
-        if not notes.document.data["tasks"]:
-            notes.add(loc, "a plan needs at least one task")
+        if not notes.document.value(loc):
+            notes.add(loc, "at least one entry is needed here")
     elif kind == "missing":
         notes.add(loc[:-1], f"{quote(loc[-1])} is missing")
     elif loc and loc[-1] == "[key]":
@@ -108,8 +108,8 @@ def _said(
     """What is wrong, and a hint, for a value that was written as `text`, where `known` may stand."""
     given = quote(text) if text else "this"
     if kind in _TYPES:
-        hint = f"put it in quotes: {quote(text)}" if kind == "string_type" and text else ""
-        return f"{given} is not {_TYPES[kind]}", hint
+        hints = {"string_type": f"put it in quotes: {quote(text)}", "tuple_type": f"write [{visible(text)}]"}
+        return f"{given} is not {_TYPES[kind]}", hints.get(kind, "") if text else ""
     if kind in ("literal_error", "enum"):
         if loc == ("wesley",):
             return f"version {given} of the plan language is not known here", "this program reads version 1"
@@ -120,7 +120,7 @@ def _said(
         return (f"{given}: {context['error']}" if text else str(context["error"])), ""
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"{given} is out of range: it must be {words} {context[bound]:g}", ""
+        return f"{given} is out of range: it must be {words} {context[bound]:,.10g}", ""
     if kind == "string_too_long":
         return f"{given} is longer than {context['max_length']} characters", ""
     if kind == "string_too_short":

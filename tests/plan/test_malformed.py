@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
 from engine.plan.errors import MAX_FINDINGS, Finding, Place, PlanErrors, render
 from engine.plan.load import load_plan
+from engine.plan.models import Strict
+from engine.plan.validation import read_as
 from tests.plan.written import HEAD, errors_of, load_text, unmark
 
 TASK = "tasks:\n  - id: a\n    run: {shell: x}\n"
@@ -125,7 +128,7 @@ ONE_ERROR = {
     ),
     "missing id": (HEAD + "tasks:\n  - §run: {shell: x}\n", '"id" is missing', ""),
     "missing tasks": ("§" + HEAD, '"tasks" is missing', ""),
-    "no tasks": (HEAD + "tasks: §[]\n", "a plan needs at least one task", ""),
+    "no tasks": (HEAD + "tasks: §[]\n", "at least one entry is needed here", ""),
     "missing class of a rule": (HEAD + TASK + "    classify: [§{exit: 1}]\n", '"as" is missing', ""),
     "another version": (
         "wesley: §2\nname: x\n" + TASK,
@@ -139,7 +142,7 @@ ONE_ERROR = {
     "value of 0": (HEAD + TASK + "    value: §0\n", '"0" is out of range: it must be above 0', ""),
     "risk without number": (HEAD + TASK + "    risk: §.nan\n", '".nan" is not right here', ""),
     "a list for a mapping": (HEAD + TASK + "    uses: §[cpu]\n", "this is not a mapping", ""),
-    "text for a list": (HEAD + TASK + "    needs: §b\n", '"b" is not a list', ""),
+    "text for a list": (HEAD + TASK + "    needs: §b\n", '"b" is not a list', "write [b]"),
     "text for an action": (HEAD + "tasks: [{id: a, run: §make}]\n", '"make" is not a mapping', ""),
     "two kinds": (HEAD + "tasks: [{id: a, run: §{shell: x, simulate: {}}}]\n", "given: shell, simulate", ""),
     "no kind": (HEAD + "tasks: [{id: a, run: §{}}]\n", "given: none", ""),
@@ -374,3 +377,18 @@ def test_a_file_that_is_wrong_everywhere_is_cut_short(tmp_path: Path) -> None:
     errors = errors_of(tmp_path, HEAD + "tasks: [" + "1," * 5000 + "]\n")
     assert len(errors.findings) == MAX_FINDINGS
     assert errors.render().endswith("… and at least 950 more")
+
+
+class Listed(Strict):
+    entries: tuple[int, ...] = Field(strict=False, min_length=1)
+
+
+def test_documents_beside_a_plan_are_told_in_the_same_way(tmp_path: Path) -> None:
+    path = tmp_path / "listed.yaml"
+    path.write_text("entries: []\nentris: 1\n")
+    with pytest.raises(PlanErrors) as caught:
+        read_as(path, Listed)
+    assert [(each.place.line, each.message, each.hint) for each in caught.value.findings] == [
+        (1, "at least one entry is needed here", ""),
+        (2, 'unknown key "entris"', 'did you mean "entries"?'),
+    ]
