@@ -94,9 +94,11 @@ class Machine:
 
     def satisfied(self, task_id: str) -> None:
         """`task_id` has come to be satisfied: its dependants may have become ready."""
+        unmet = self.unmet
         for child in self.graph.children[task_id]:
-            self.unmet[child] -= 1
-            self.make_ready(child)
+            unmet[child] -= 1
+            if not unmet[child]:
+                self.make_ready(child)
 
     def make_ready(self, task_id: str) -> None:
         """Put a pending task on the frontier, if its dependencies are satisfied and its gate is open."""

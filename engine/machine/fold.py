@@ -49,10 +49,12 @@ def _move(state: State, event: Any) -> None:
         raise ImpossibleEvent(f"event {event.seq} ({event.kind}) finds {found}")
     state.counts[task.status] -= 1
     state.counts[target] += 1
-    if target in SETTLED or task.status in SETTLED:
+    settles, was_settled = target in SETTLED, task.status in SETTLED
+    if settles or was_settled:
+        state.settled += settles - was_settled
         state.settled_changed_seq = event.seq
     task.status = target
-    task.settled_seq = event.seq if target in SETTLED else 0
+    task.settled_seq = event.seq if settles else 0
     task.waiting_for = ""
     task.due_t = None
 

@@ -148,6 +148,8 @@ class State:
         self.at: datetime | None = None
         self.tasks = {task.id: TaskState(task.id) for task in plan.tasks}
         self.counts: Counter[TaskStatus] = Counter({TaskStatus.PENDING: len(plan.tasks)})
+        self.settled = 0
+        """How many tasks are settled: the sum of their counts, kept because every event asks for it."""
         self.settled_changed_seq = 0
         """The last event by which a task became settled, or ceased to be."""
         self.lanes: list[str | None] = [None] * plan.workers
@@ -186,10 +188,6 @@ class State:
         if self.rollback and self.rollback.running:
             busy.append(self.rollback.running)
         return busy
-
-    @property
-    def settled(self) -> int:
-        return sum(self.counts[status] for status in SETTLED)
 
     @property
     def frontier(self) -> list[str]:
@@ -249,6 +247,7 @@ class State:
         """Raise AssertionError where an invariant does not hold. For tests: costs a walk over all tasks."""
         counted = Counter(task.status for task in self.tasks.values())
         assert counted == +self.counts, (counted, self.counts)
+        assert self.settled == sum(counted[status] for status in SETTLED), self.settled
         taken: Counter[str] = Counter()
         for task_id in filter(None, self.lanes):
             status = self.tasks[task_id].status

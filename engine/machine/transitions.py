@@ -12,6 +12,9 @@ from engine.machine import events as ev
 
 
 class TaskStatus(StrEnum):
+    # Enum's own hash is a Python function, and statuses are looked up in sets at every event.
+    __hash__ = str.__hash__
+
     PENDING = "pending"
     READY = "ready"
     WAITING = "waiting"
