@@ -1,6 +1,6 @@
 """The graph: its order, its lengths, and that ten thousand tasks cost nothing worth noticing."""
 
-from time import perf_counter
+from time import process_time
 
 import networkx as nx
 import pytest
@@ -97,8 +97,8 @@ def test_ten_thousand_tasks_are_cheap() -> None:
     plan = plan_of(
         *((f"t{n}", "1m", sorted({f"t{n // k}" for k in (2, 3, 5)}) if n > 10 else []) for n in range(10_000))
     )
-    begun = perf_counter()
+    begun = process_time()
     graph = Graph(plan)
     assert set(graph.critical_path) <= graph.critical
     assert graph.work_s == 600_000.0
-    assert perf_counter() - begun < 1.0
+    assert process_time() - begun < 1.0

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -122,10 +122,10 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_files_made_to_hurt_are_refused_soon(name: str) -> None:
     text, said = BOMBS[name]
-    begun = perf_counter()
+    begun = process_time()
     with pytest.raises(PlanErrors, match=said):
         parse_yaml(text, "bomb.yaml")
-    assert perf_counter() - begun < 8.0
+    assert process_time() - begun < 8.0
 
 
 def test_aliases_in_measure_are_fine() -> None:
