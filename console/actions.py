@@ -54,7 +54,7 @@ class NamedAction:
 
 @cache
 def _footer_group(name: str) -> Binding.Group:
-    return Binding.Group(name, compact=True)
+    return Binding.Group(name)
 
 
 def _run(
@@ -88,9 +88,11 @@ def _panel(number: int, panel: str, shows: str) -> NamedAction:
     )
 
 
-def _step(action: str, key: str, shared: str, means: str, *, priority: bool = False) -> NamedAction:
+def _step(action: str, key: str, means: str, footer_group: str = "") -> NamedAction:
+    """Steps without an entry in the footer have keys that panels scroll with, and go before these."""
+    shown = bool(footer_group)
     return NamedAction(
-        action, key, means, means, "Looking back", footer=True, footer_group=shared, priority=priority
+        action, key, means, means, "Looking back", footer=shown, footer_group=footer_group, priority=not shown
     )
 
 
@@ -115,12 +117,12 @@ ACTIONS: tuple[NamedAction, ...] = (
     ),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
     NamedAction("unzoom", "escape", "Back", "Back to all panels", "Panels"),
-    _step("step_back", "left_square_bracket", "event", "One event back"),
-    _step("step_on", "right_square_bracket", "event", "One event on"),
-    _step("checkpoint_back", "left_curly_bracket", "checkpoint", "Back to the checkpoint before"),
-    _step("checkpoint_on", "right_curly_bracket", "checkpoint", "On to the next checkpoint"),
-    _step("oldest", "home", "first, newest", "Back to the first event", priority=True),
-    _step("newest", "end", "first, newest", "On to the newest event", priority=True),
+    _step("step_back", "left_square_bracket", "One event back", "event"),
+    _step("step_on", "right_square_bracket", "One event on", "event"),
+    _step("checkpoint_back", "left_curly_bracket", "Back to the checkpoint before", "checkpoint"),
+    _step("checkpoint_on", "right_curly_bracket", "On to the next checkpoint", "checkpoint"),
+    _step("oldest", "home", "Back to the first event"),
+    _step("newest", "end", "On to the newest event"),
     NamedAction(
         "start", "s", "Start the run", "Start the run as it is described", "The console",
         scope="review", footer=True,

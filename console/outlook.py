@@ -1,57 +1,33 @@
-"""When a run is done: a bound, worked out in passing from expected durations.
+"""What is still to come: when the run is done, and what each lane will have done by then."""
 
-No run with these durations ends sooner; most end a little later, since lanes and pools are never used to
-the last second. An exact answer takes a simulation, which is what `forecast` is for.
-"""
+from typing import NamedTuple
 
-from collections.abc import Iterable
+from engine.graph import Graph
+from engine.machine.state import State
 
-from console.run_view import RunView
-from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
-from engine.plan.waves import wave_plan
+Bar = tuple[str, int, float, float]
+"""(task, lane, start, end), in seconds on the run's clock."""
 
 
-def remaining_s(view: RunView) -> float | None:
-    """Seconds on the run's clock until the run is done; None where nobody can tell: it is being rolled
-    back, or none of what is left names a duration."""
-    state = view.state
-    if state.finished or state.status is RunStatus.ROLLING_BACK or state.stopping:
-        return None
-    left = _left(view)
-    if not any(_has_duration(view, task_id) for task_id in left):
-        return None
-    lanes = len(state.lanes)
-    if view.plan.model == "wave":
-        waves = ([task for task in wave.tasks if task in left] for wave in wave_plan(view.plan, view.graph))
-        return sum(_bound(view, wave, left, lanes) for wave in waves)
-    return _bound(view, left, left, lanes)
+class Outlook(NamedTuple):
+    """`finish_t` is None where no end is in sight without an operator."""
+
+    finish_t: float | None
+    bars: tuple[Bar, ...] = ()
 
 
-def _left(view: RunView) -> dict[str, float]:
-    """Unsettled tasks, and how long each is expected to run from now."""
-    left: dict[str, float] = {}
-    for task in view.state.tasks.values():
-        if task.status in SETTLED:
-            continue
-        expected = view.graph.expected_s[task.id]
-        last = task.last
-        if task.status is TaskStatus.RUNNING and last:
-            expected = max(expected - (view.now_t - last.started_t), 0.0)
-        left[task.id] = expected
-    return left
+def look_ahead(state: State, graph: Graph, now_t: float) -> Outlook:
+    """The outlook if all goes as expected from `now_t` on: the engine's own machine, run forward. Meant for
+    a thread: `state` must not change meanwhile."""
+    # Late: a console that only looks at a record never needs it.
+    from engine.forecast.consequences import expected_end
 
-
-def _has_duration(view: RunView, task_id: str) -> bool:
-    task = view.by_id[task_id]
-    return task.duration is not None or bool(task.run.simulate and task.run.simulate.duration is not None)
-
-
-def _bound(view: RunView, tasks: Iterable[str], left: dict[str, float], lanes: int) -> float:
-    """The longer of the two: the longest chain among `tasks`, and all of them spread over the lanes."""
-    wanted = set(tasks)
-    longest: dict[str, float] = {}
-    for task_id in reversed(view.graph.topological):
-        if task_id in wanted:
-            after = max((longest.get(child, 0.0) for child in view.graph.children[task_id]), default=0.0)
-            longest[task_id] = left[task_id] + after
-    return max(max(longest.values(), default=0.0), sum(left[task] for task in wanted) / lanes)
+    state.t = now_t
+    end = expected_end(state, graph)
+    bars = [
+        (task.id, attempt.lane, attempt.started_t, attempt.ended_t)
+        for task in end.tasks.values()
+        for attempt in task.attempts
+        if attempt.ended_t is not None and attempt.ended_t > now_t
+    ]
+    return Outlook(end.finished_t, tuple(bars))

@@ -9,7 +9,6 @@ from textual.content import Content
 from textual.widget import Widget
 
 from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural
-from console.outlook import remaining_s
 from console.run_view import RunView
 from engine.machine.state import Question, State
 from engine.machine.transitions import RunStatus, TaskStatus
@@ -32,6 +31,7 @@ class StatusLine(Widget):
         self.view = view
         self.now = now
         self.speed = speed
+        self.finish_t: float | None = None
         self.engine_gone = False
 
     def refresh_view(self) -> None:
@@ -39,7 +39,13 @@ class StatusLine(Widget):
         self.refresh()
 
     def render(self) -> Content:
-        parts = status_parts(self.view, now=self.now(), speed=self.speed, engine_gone=self.engine_gone)
+        parts = status_parts(
+            self.view,
+            now=self.now(),
+            speed=self.speed,
+            finish_t=self.finish_t,
+            engine_gone=self.engine_gone,
+        )
         return fitted(parts, self.content_size.width)
 
 
@@ -68,9 +74,15 @@ def fitted(parts: Sequence[Part], width: int) -> Content:
 
 
 def status_parts(
-    view: RunView, *, now: datetime, speed: float = 1.0, engine_gone: bool = False
+    view: RunView,
+    *,
+    now: datetime,
+    speed: float = 1.0,
+    finish_t: float | None = None,
+    engine_gone: bool = False,
 ) -> list[Part]:
-    """The parts of the status line. `speed`: seconds of the run's clock per real second."""
+    """The parts of the status line. `speed`: seconds of the run's clock per real second. `finish_t`: when
+    the run is expected to end, on its clock."""
     state = view.state
     if not state.started:
         return [Part("·  not started", "bold", 9)]
@@ -83,7 +95,7 @@ def status_parts(
     parts.append(Part(f"{settled}/{total} settled", "", 7))
     if not state.finished:
         parts.extend(_activity(state))
-        parts.extend(_finish(view, now, speed))
+        parts.extend(_finish(view, now, speed, finish_t))
     parts.extend(_mishaps(state))
     if state.status_reason and not state.questions:
         parts.append(Part(one_line(state.status_reason), "$quiet", 3))
@@ -160,20 +172,22 @@ def _mishaps(state: State) -> list[Part]:
     ]
 
 
-def _finish(view: RunView, now: datetime, speed: float) -> list[Part]:
-    left = remaining_s(view)
-    if left is None:
+def _finish(view: RunView, now: datetime, speed: float, finish_t: float | None) -> list[Part]:
+    """When the run is done."""
+    state = view.state
+    if finish_t is None:
         return []
-    if left < 1.0 and view.state.in_flight:
-        return [Part("longer than expected", "$status-waiting", 6)]
+    left = finish_t - view.now_t
+    if left < 1.0:
+        return [Part("longer than expected", "$status-waiting", 6)] if state.in_flight else []
     about = format_duration(rounded(left))
-    text = f"done in about {about}"
-    if view.state.status is not RunStatus.RUNNING:
-        text = f"about {about} of work left"
-    elif view.state.simulated:
-        text += f" ({format_duration(rounded(left / speed))} at this speed)" if speed != 1.0 else ""
-    elif not view.read_only:
+    if state.status is not RunStatus.RUNNING and not state.stopping:
+        return [Part(f"about {about} of work left", "", 6)]
+    text = f"{'stops' if state.stopping else 'done'} in about {about}"
+    if not state.simulated:
         text += f" (at {_clock(now + timedelta(seconds=left), now)} UTC)"
+    elif speed != 1.0 and left / speed >= 1.0:
+        text += f" ({format_duration(rounded(left / speed))} at this speed)"
     return [Part(text, "", 6)]
 
 

@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Grid, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from console.run_view import RunView
-from console.summary import Line, Summary, summarise
+from console.summary import Line, summarise
 
 
 class FinishedScreen(ModalScreen[None]):
@@ -24,31 +24,27 @@ class FinishedScreen(ModalScreen[None]):
         self.summary = summarise(view, folder)
 
     def compose(self) -> ComposeResult:
+        summary = self.summary
+        title = (f"{summary.mark.glyph} {summary.title}\n", f"bold ${summary.mark.colour}")
         with VerticalScroll(classes="dialog-box"):
-            yield Static(finished_text(self.summary))
+            yield Static(Content.assemble(title, summary.meaning), classes="section")
+            with Grid(classes="facts"):
+                for line in summary.lines:
+                    yield Static(_label(line))
+                    yield Static(line.text, markup=False)
+            if summary.resume:
+                yield Static(Content.assemble("To go on with it: ", (summary.resume, "bold $accent")))
 
     def on_mount(self) -> None:
-        self.query_one(".dialog-box").border_title = "The run has ended"
+        box = self.query_one(".dialog-box")
+        box.border_title = "The run has ended"
+        box.border_subtitle = "esc looks around · q leaves"
 
     def action_dismiss_screen(self) -> None:
         self.dismiss(None)
 
 
-def finished_text(summary: Summary) -> Content:
-    width = max(len(line.label) for line in summary.lines)
-    lines = [
-        Content.styled(f"{summary.mark.glyph} {summary.title}", f"bold ${summary.mark.colour}"),
-        Content(summary.meaning),
-        Content(""),
-        *(_line(line, width) for line in summary.lines),
-    ]
-    if summary.resume:
-        lines += [Content(""), Content("To go on with it:")]
-        lines.append(Content.styled(f"  {summary.resume}", "bold $accent"))
-    lines += [Content(""), Content.styled("esc looks around · q leaves", "$quiet")]
-    return Content("\n").join(lines)
-
-
-def _line(line: Line, width: int) -> Content:
-    glyph, style = (line.mark.glyph, f"${line.mark.colour}") if line.mark else (" ", "$quiet")
-    return Content.assemble((f"{glyph} {line.label.ljust(width)}", style), "  ", line.text)
+def _label(line: Line) -> Content:
+    if line.mark is None:
+        return Content.styled(f"  {line.label}", "$quiet")
+    return Content.styled(f"{line.mark.glyph} {line.label}", f"${line.mark.colour}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-import anyio
+import anyio.to_thread
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
@@ -88,10 +88,7 @@ class ReviewScreen(Screen[bool]):
         final, risks = len(irreversible(plan)), len(risky(plan))
         counted = [
             (plural(len(plan.tasks), "task"), "bold"),
-            (
-                f"{final} cannot be undone" if final else "all can be undone",
-                "$error" if final else "$success",
-            ),
+            (f"{final} cannot be undone" if final else "", "$error"),
             (f"{risks} risky" if risks else "", "$warning"),
             ("simulated" if self.facts.simulated else "", "$accent"),
         ]

@@ -71,11 +71,16 @@ def consequences(
 
 def expected_finish(state: State, graph: Graph) -> float | None:
     """When the run ends, in seconds on its clock, if all goes as expected from here."""
+    return expected_end(state, graph).finished_t
+
+
+def expected_end(state: State, graph: Graph) -> State:
+    """The run as it will have been, if all goes as expected from here. `state` is not touched."""
     simulation = Simulation(state.plan, graph, state, keep_events=False)
     simulation.take_up()
     if state.operator_pause is not None:
         simulation.report(rep.Continue(actor="preview"))
-    return _finish(simulation).finished_t
+    return _finish(simulation)
 
 
 def _finish(simulation: Simulation) -> State:

@@ -1,0 +1,332 @@
+"""The console: the screen of one run.
+
+It folds the events that the engine publishes, repaints when something changed, and tells the engine what
+the operator chose. It never decides anything about the run, and the engine never waits for it.
+"""
+
+import getpass
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+
+import anyio
+import anyio.to_thread
+from textual import on
+from textual.actions import parse
+from textual.app import SystemCommand
+from textual.screen import Screen
+from textual.timer import Timer
+
+from console.actions import ACTIONS, NamedAction, bindings
+from console.look import one_line
+from console.messages import RollbackRequested
+from console.outlook import Outlook, look_ahead
+from console.review import ReviewFacts
+from console.run_view import RunView
+from console.screens.finished import FinishedScreen
+from console.screens.help import HelpScreen
+from console.screens.recovery import RecoveryDialog
+from console.screens.review import ReviewScreen
+from console.screens.rollback import RollbackDialog
+from console.screens.run import Mode, Refreshable, RunScreen
+from console.screens.stop import StopChoice, StopDialog
+from console.theming import DARK, ThemedApp
+from engine.machine import events as ev
+from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
+
+REPAINT_S = 1 / 15
+"""Seconds between repaints, at the least: events that arrive in between are drawn together."""
+TICK_S = 1.0
+FAST_TICK_S = 0.25
+"""Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
+
+LOOK_AHEAD_SHARE = 50
+"""Looking ahead rests this many times as long as it takes."""
+
+Summary = Callable[[], Screen[None]]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ConsoleApp(ThemedApp):
+    """Shows `view`, live or as a record.
+
+    `events` yields what the engine publishes, in batches, until it is gone; those in `view` already are not
+    repeated. `review` opens the review screen first, and `on_confirm` is called once, when the operator
+    starts the run. `summary` makes the screen that is shown when the run has ended. `speed` is how many
+    seconds of the run's clock pass in a real one.
+
+    The app ends by itself: at once where nothing is live, otherwise after the engine has published
+    `run_finished` (or is gone) in answer to the `Stop` that leaving sends.
+    """
+
+    BINDINGS = bindings("app")
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        view: RunView,
+        *,
+        mode: Mode = "live",
+        events: AsyncIterable[Sequence[ev.Event]] | None = None,
+        review: ReviewFacts | None = None,
+        on_confirm: Callable[[], None] = lambda: None,
+        summary: Summary | None = None,
+        folder: str = "",
+        actor: str = "",
+        speed: float = 1.0,
+        theme: str = DARK,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        super().__init__(theme)
+        self.title = f"wesley-console · {one_line(view.plan.name)}"
+        self.view = view
+        self.mode = mode
+        self.actor = actor or getpass.getuser()
+        self.engine_gone = False
+        self.leaving = False
+        self.outlook: Outlook | None = None
+        self.run_screen = RunScreen(view, mode=mode, now=now, speed=speed)
+        self._incoming = events
+        self._review = review
+        self._on_confirm = on_confirm
+        self._summary = summary or (lambda: FinishedScreen(view, folder))
+        self._tick_s = TICK_S if speed == 1.0 else FAST_TICK_S
+        self._offered: set[int] = set()
+        self._summary_due = False
+        self._repaint_due: Timer | None = None
+        self._repainted = 0.0
+        self._available: list[str] = []
+
+    def on_mount(self) -> None:
+        if self._review:
+            self.push_screen(ReviewScreen(self.view, self._review), self._reviewed)
+        else:
+            self._show_run()
+        if self._incoming is not None:
+            self.run_worker(self._pump(self._incoming))
+        if self.mode != "inspect":
+            self.set_interval(self._tick_s, self._tick)
+            self.run_worker(self._keep_looking_ahead())
+
+    def _reviewed(self, start: bool | None) -> None:
+        if start:
+            self._show_run()
+            self._on_confirm()
+
+    def _show_run(self) -> None:
+        self.push_screen(self.run_screen)
+        self._stale()
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a run that leaving would leave behind."""
+        attached = self.view.controls is not None and self.mode != "inspect" and not self.engine_gone
+        newest = self.view.newest
+        return attached and newest.started and not newest.finished
+
+    # -- events in, pictures out -------------------------------------------------------------------
+
+    async def _pump(self, incoming: AsyncIterable[Sequence[ev.Event]]) -> None:
+        async for batch in incoming:
+            self.view.fold(batch)
+            for event in batch:
+                self._notice(event)
+            self._stale()
+        self.engine_gone = self.run_screen.status_line.engine_gone = True
+        if self.leaving:
+            self.exit()
+        self._stale()
+
+    async def _keep_looking_ahead(self) -> None:
+        """Work out again and again, beside the screen, when the run is done; never at much cost."""
+        while not self.view.newest.finished:
+            cost = 0.0
+            if self.live:
+                began = monotonic()
+                self.outlook = await self._look_ahead()
+                self.run_screen.show_outlook(self.outlook)
+                cost = monotonic() - began
+            await anyio.sleep(max(self._tick_s, LOOK_AHEAD_SHARE * cost))
+        self.outlook = None
+        self.run_screen.show_outlook(Outlook(None))
+
+    async def _look_ahead(self) -> Outlook:
+        twin, graph, now_t = self.view.newest.clone(), self.view.graph, self.view.now_t
+        try:
+            return await anyio.to_thread.run_sync(look_ahead, twin, graph, now_t, abandon_on_cancel=True)
+        except Exception as error:  # an operator can do without an outlook, but not without the console
+            self.log.error(f"no outlook: {error!r}")
+            return Outlook(None)
+
+    def _notice(self, event: ev.Event) -> None:
+        """What an operator is told besides what the panels show."""
+        if isinstance(event, ev.QuestionOpened):
+            self.bell()
+        elif isinstance(event, ev.DecisionRefused):
+            self.notify(event.why, title=f"{event.action} was refused", severity="warning", markup=False)
+        elif isinstance(event, ev.CheckpointFailed):
+            title = "No checkpoint could be written"
+            self.notify(event.reason, title=title, severity="error", markup=False)
+        elif isinstance(event, ev.CheckpointSaved) and event.trigger == "manual":
+            self.notify(f"Checkpoint {event.checkpoint} is saved", markup=False)
+        elif isinstance(event, ev.RunFinished):
+            if self.leaving:
+                self.exit()
+            self._summary_due = True
+
+    def _stale(self) -> None:
+        if self._repaint_due is None:
+            wait = max(REPAINT_S - (monotonic() - self._repainted), 0.001)
+            self._repaint_due = self.set_timer(wait, self.repaint_views)
+
+    def _tick(self) -> None:
+        if self.live:
+            self._stale()
+
+    def repaint_views(self) -> None:
+        self._repaint_due = None
+        self._repainted = monotonic()
+        if not self.screen_stack:
+            return  # the app is closing
+        for screen in self.screen_stack:
+            if isinstance(screen, Refreshable) and screen.is_mounted:
+                screen.refresh_view()
+        available = [action.id for action in self.available_actions(self.screen)]
+        if available != self._available:
+            self._available = available
+            self.screen.refresh_bindings()
+        self._open_next()
+
+    def _open_next(self) -> None:
+        """Open what waits to be seen, unless the operator is busy with a dialog. A question that was put
+        aside does not come back by itself: it stays on the status line."""
+        if self.screen is not self.run_screen:
+            return
+        fresh = [number for number in self.view.state.questions if number not in self._offered]
+        if fresh and self._may("answer"):
+            self._open_question(fresh[0])
+        elif self._summary_due:
+            self.action_summary()
+
+    def _open_question(self, number: int) -> None:
+        self._offered.add(number)
+        self.run_screen.select_task(self.view.state.questions[number].task)
+        self.push_screen(RecoveryDialog(self.view, number, actor=self.actor), self._answered)
+
+    def _answered(self, decision: Decide | None) -> None:
+        if decision is None:  # put aside, and with it all that the dialog could have gone on to
+            self._offered.update(self.view.state.questions)
+        self._stale()
+
+    # -- what can be done --------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        return self._may(action)
+
+    def _may(self, action: str) -> bool:
+        """Whether the app's own `action` makes sense as things stand."""
+        state = self.view.state
+        if action == "summary":
+            return self.view.newest.finished
+        if action not in _CHANGES:
+            return True
+        if not self.live or self.view.read_only:
+            return False
+        settled_on = state.stopping or state.rollback
+        return {
+            "answer": bool(state.questions),
+            "pause": state.operator_pause is None and not settled_on,
+            "go_on": state.operator_pause is not None and not settled_on,
+            "rollback": not settled_on,
+        }.get(action, True)
+
+    def available_actions(self, screen: Screen[object]) -> list[NamedAction]:
+        """The named actions that make sense on `screen` now."""
+        scopes = {"app", "review" if isinstance(screen, ReviewScreen) else "run"}
+        found = []
+        for action in ACTIONS:
+            namespace, name, parameters = parse(action.target)
+            owner = self if namespace == "app" or action.scope == "app" else screen
+            if action.scope in scopes and owner.check_action(name, parameters):
+                found.append(action)
+        return found
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        for action in self.available_actions(screen):
+            yield SystemCommand(action.label, action.help, partial(self.run_action, action.target, screen))
+        yield SystemCommand("Theme", "Choose another theme", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture)
+
+    def _picture(self) -> None:
+        self.set_timer(0.1, self.deliver_screenshot)  # once the palette is closed
+
+    def _tell(self, report: AnyReport) -> None:
+        assert self.view.controls is not None
+        self.view.controls.report(report)
+
+    def action_answer(self) -> None:
+        self._open_question(next(iter(self.view.state.questions)))
+
+    def action_pause(self) -> None:
+        self._tell(Pause(actor=self.actor))
+
+    def action_go_on(self) -> None:
+        self._tell(Continue(actor=self.actor))
+
+    def action_checkpoint(self) -> None:
+        self._tell(TakeCheckpoint(actor=self.actor))
+
+    @on(RollbackRequested)
+    def _rollback_requested(self, message: RollbackRequested) -> None:
+        if self._may("rollback"):
+            self.action_rollback(message.to)
+
+    def action_rollback(self, to: str = "last") -> None:
+        self.push_screen(RollbackDialog(self.view, actor=self.actor, to=to))
+
+    def action_summary(self) -> None:
+        self._summary_due = False
+        self.push_screen(self._summary())
+
+    def action_help(self) -> None:
+        focused = self.run_screen.focused
+        panel = (focused.HELP or "").strip() if focused and self.screen is self.run_screen else ""
+        self.push_screen(HelpScreen(self.available_actions(self.screen), dict(self._keymap), panel))
+
+    # -- leaving -----------------------------------------------------------------------------------
+
+    def action_abort(self) -> None:
+        self._ask_to_stop(leaving=False)
+
+    async def action_quit(self) -> None:
+        if self.live:
+            self._ask_to_stop(leaving=True)
+        else:
+            self.exit()
+
+    def leave(self, *, drain: bool = True, reason: str = "the console was left") -> None:
+        """Leave without a question: stop the run where one is live, and end the app when it has stopped."""
+        self.leaving = True
+        if self.live:
+            self._tell(Stop(actor=self.actor, reason=reason, drain=drain))
+        else:
+            self.exit()
+
+    def _ask_to_stop(self, *, leaving: bool) -> None:
+        if not isinstance(self.screen, StopDialog):
+            self.push_screen(StopDialog(self.view, leaving=leaving), partial(self._stop, leaving))
+
+    def _stop(self, leaving: bool, choice: StopChoice | None) -> None:
+        if choice is None or not self.live:
+            return
+        self.leaving = self.leaving or leaving
+        reason = "the operator left the console" if leaving else "aborted by the operator"
+        self._tell(Stop(actor=self.actor, reason=reason, drain=choice == "drain"))
+
+
+_CHANGES = frozenset(action.id for action in ACTIONS if action.changes_run)

@@ -1,0 +1,223 @@
+"""The screen of a run: live, or looked at afterwards. It lays panels out; what is in them is theirs."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from console.actions import bindings
+from console.look import one_line
+from console.messages import MomentSelected, TaskSelected
+from console.outlook import Outlook
+from console.panels.events import EventsPanel
+from console.panels.graph import FrontierGraph
+from console.panels.lanes import LanesPanel
+from console.panels.task import TaskPanel
+from console.panels.timeline import CheckpointTimeline
+from console.panels.waves import WavesStrip
+from console.run_view import RunView
+from console.status_line import MomentLine, StatusLine
+
+Mode = Literal["live", "inspect", "train"]
+
+SMALLEST = (60, 18)
+WIDE = 100
+TALL = 30
+ROOMY = 45
+LANES_FRAME = 5
+"""Rows of the lanes panel that are not lanes: its border, its axis, its caption."""
+LEFT = ("graph", "lanes", "checkpoints")
+SIDE = ("events", "task")
+TITLES = {
+    "graph": "1 Graph",
+    "lanes": "2 Lanes",
+    "checkpoints": "3 Checkpoints",
+    "events": "4 Events",
+    "task": "5 Task",
+}
+
+
+@runtime_checkable
+class Refreshable(Protocol):
+    def refresh_view(self) -> None: ...
+
+
+@runtime_checkable
+class ShowsTask(Protocol):
+    def select_task(self, task_id: str) -> None: ...
+
+
+class RunScreen(Screen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = bindings("run")
+    AUTO_FOCUS = "#graph"
+
+    def __init__(self, view: RunView, *, mode: Mode, now: Callable[[], datetime], speed: float) -> None:
+        super().__init__()
+        self.view = view
+        self.mode = mode
+        self.zoomed = ""
+        self.status_line = StatusLine(view, now=now, speed=speed)
+        self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
+        self.panels: dict[str, Widget] = {
+            "graph": FrontierGraph(view, id="graph", classes="panel"),
+            "lanes": self.lanes_panel,
+            "checkpoints": CheckpointTimeline(view, id="checkpoints", classes="panel"),
+            "events": EventsPanel(view, id="events", classes="panel"),
+            "task": TaskPanel(view, id="task-panel", classes="panel"),
+        }
+
+    def compose(self) -> ComposeResult:
+        yield self.status_line
+        if self.mode == "inspect":
+            yield MomentLine(self.view)
+        with Vertical(id="whole"):
+            yield WavesStrip(self.view, id="waves")
+            with Horizontal(id="panels"):
+                with Vertical(id="left"):
+                    yield from (self.panels[name] for name in LEFT)
+                with Vertical(id="side"):
+                    yield from (self.panels[name] for name in SIDE)
+        yield Static(id="too-small")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        for name, panel in self.panels.items():
+            panel.border_title = TITLES[name]
+        self._arrange()
+        self.select_task(self._first_to_show())
+        self.refresh_view()
+
+    def refresh_view(self) -> None:
+        for part in (*self.query("StatusLine, MomentLine, WavesStrip"), *self.panels.values()):
+            if part.display and isinstance(part, Refreshable):
+                part.refresh_view()
+        if self.has_class("-tiny"):
+            self.query_one("#too-small", Static).update(self._plain_summary())
+
+    def show_outlook(self, outlook: Outlook) -> None:
+        """Show what is expected of the run from now on."""
+        self.status_line.finish_t = outlook.finish_t
+        self.status_line.refresh_view()
+        self.lanes_panel.set_forecast(outlook.bars)
+
+    def select_task(self, task_id: str) -> None:
+        for panel in self.panels.values():
+            if isinstance(panel, ShowsTask):
+                panel.select_task(task_id)
+
+    def _first_to_show(self) -> str:
+        """The task that an operator most likely wants to see first."""
+        state, graph = self.view.state, self.view.graph
+        asked = [question.task for question in state.questions.values() if question.task]
+        return next(iter([*asked, *state.in_flight, *state.frontier, *graph.critical_path]))
+
+    # -- room for panels ---------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def _room(self) -> set[str]:
+        """The panels there is room for. What gives way first is what can be done without longest."""
+        width, height = self.app.size
+        names = {"graph", "lanes"}
+        if height >= TALL:
+            names.add("checkpoints")
+        if width >= WIDE:
+            names.add("task")
+        if width >= WIDE and height >= TALL:
+            names.add("events")
+        return names
+
+    def _lanes_height(self) -> int:
+        """A row a lane, two where there is room to spare; never so much that the graph has to suffer."""
+        rows = len(self.view.state.lanes) * (2 if self.app.size.height >= ROOMY else 1)
+        return min(rows + LANES_FRAME, self.app.size.height * 2 // 5)
+
+    def _arrange(self) -> None:
+        width, height = self.app.size
+        shown = {self.zoomed} if self.zoomed else self._room()
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.set_class(bool(self.zoomed), "-zoomed")
+        for name, panel in self.panels.items():
+            panel.display = name in shown
+        self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
+        self.query_one("#left").display = bool(shown.intersection(LEFT))
+        self.query_one("#side").display = bool(shown.intersection(SIDE))
+        self.refresh_view()
+
+    def _plain_summary(self) -> str:
+        state = self.view.state
+        asks = " A question is open." if state.questions and not state.finished else ""
+        return (
+            f"{one_line(self.view.plan.name)}: {state.status.replace('_', ' ')}, "
+            f"{state.settled} of {len(state.tasks)} tasks settled.{asks} "
+            f"Make the terminal at least {SMALLEST[0]}×{SMALLEST[1]} to see more."
+        )
+
+    def action_panel(self, name: str) -> None:
+        if self.zoomed or name not in self._room():
+            self.zoomed = name
+            self._arrange()
+        self.panels[name].focus()
+
+    def action_zoom(self) -> None:
+        focused = next((name for name, panel in self.panels.items() if panel.has_focus_within), "")
+        self.zoomed = "" if self.zoomed else focused
+        self._arrange()
+
+    def action_unzoom(self) -> None:
+        self.zoomed = ""
+        self._arrange()
+
+    # -- looking back ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        del parameters
+        if action in _STEPS:
+            return self.mode == "inspect" and not self.app.screen.is_modal
+        return action != "unzoom" or bool(self.zoomed)
+
+    def show_moment(self, seq: int) -> None:
+        """Show the run as it stood after event `seq`."""
+        self.view.show_past(max(seq, 1))
+        self.refresh_view()
+
+    def action_step_back(self) -> None:
+        self.show_moment(self.view.state.seq - 1)
+
+    def action_step_on(self) -> None:
+        self.show_moment(self.view.state.seq + 1)
+
+    def action_checkpoint_back(self) -> None:
+        seqs = [checkpoint.seq for checkpoint in self.view.newest.checkpoints.values()]
+        self.show_moment(max((seq for seq in seqs if seq < self.view.state.seq), default=1))
+
+    def action_checkpoint_on(self) -> None:
+        seqs = [checkpoint.seq for checkpoint in self.view.newest.checkpoints.values()]
+        newest = self.view.newest.seq
+        self.show_moment(min((seq for seq in seqs if seq > self.view.state.seq), default=newest))
+
+    def action_oldest(self) -> None:
+        self.show_moment(1)
+
+    def action_newest(self) -> None:
+        self.show_moment(self.view.newest.seq)
+
+    @on(TaskSelected)
+    def _task_selected(self, message: TaskSelected) -> None:
+        self.select_task(message.task_id)
+
+    @on(MomentSelected)
+    def _moment_selected(self, message: MomentSelected) -> None:
+        if self.mode == "inspect":
+            self.show_moment(message.seq)
+
+
+_STEPS = frozenset({"step_back", "step_on", "checkpoint_back", "checkpoint_on", "oldest", "newest"})
