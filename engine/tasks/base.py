@@ -78,12 +78,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
     """Enough to find the processes of an attempt again from another engine, and to tell them from strangers.
 
-    `started` is in seconds since the epoch, as psutil gives it."""
+    `token` is in the environment of each of them, and nowhere else; `started` is in seconds since the epoch,
+    as psutil gives it."""
 
     run: str
     task: str
     attempt: int
     purpose: JobPurpose
+    token: str
     pid: int
     started: float
     boot_id: str

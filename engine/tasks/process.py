@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
+from uuid import uuid4
 
 import anyio
 from anyio import to_thread
@@ -16,7 +17,7 @@ from engine.plan.models import FailureClass
 from engine.tasks.base import Failed, InDoubt, Job, Outcome, cancelled
 from engine.tasks.classify import Verdict, failed, timed_out
 from engine.tasks.exits import out_of_memory_kills
-from engine.tasks.tree import Tree, adopt_orphans, mark_environment, mark_process, none_left
+from engine.tasks.tree import TOKEN, Tree, adopt_orphans, mark_process, none_left
 
 LEFTOVER_GRACE_S = 0.5
 """Seconds that background processes get to finish by themselves once the first process has ended."""
@@ -59,16 +60,17 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
         return cancelled("none")
     adopt_orphans()
     kills_before = out_of_memory_kills()
+    token = uuid4().hex
     result = bytearray()
     with _Pipe() as output, _Pipe() as back:
         try:
-            child = _start(job, argv, output, back if hands_back else None)
+            child = _start(job, argv, token, output, back if hands_back else None)
         except OSError as error:
             return _not_started(job, argv[0], error)
         output.close_writer()
         back.close_writer()
         how: _How = "stop"
-        mark = mark_process(job, child.pid)
+        mark = mark_process(job, token, child.pid)
         tree = Tree(mark)
         try:
             async with anyio.create_task_group() as reading:
@@ -95,11 +97,19 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
     return Ended(code, bytes(result), out_of_memory_kills() > kills_before)
 
 
-def _start(job: Job, argv: Sequence[str], output: "_Pipe", back: "_Pipe | None") -> subprocess.Popen[bytes]:
+def _start(
+    job: Job, argv: Sequence[str], token: str, output: "_Pipe", back: "_Pipe | None"
+) -> subprocess.Popen[bytes]:
+    told = {
+        "WESLEY_RUN": job.run,
+        "WESLEY_TASK": job.task.id,
+        "WESLEY_ATTEMPT": str(job.attempt),
+        TOKEN: token,
+    }
     return subprocess.Popen(
         [*argv, str(back.writer)] if back else argv,
         cwd=job.folder,
-        env={**os.environ, **mark_environment(job)},
+        env=os.environ | told,
         stdin=subprocess.DEVNULL,
         stdout=output.writer,
         stderr=output.writer,

@@ -19,27 +19,21 @@ import psutil
 
 from engine.tasks.base import DEFAULT_GRACE_S, Job, ProcessMark
 
+TOKEN = "WESLEY_TOKEN"
+"""The variable that carries the mark of an attempt."""
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_ROUNDS = 5
 _KILL_WAIT_S = 1.0
 
 
-def mark_environment(job: Job) -> dict[str, str]:
-    """What a child of this attempt finds in its environment."""
-    return {
-        "WESLEY_RUN": job.run,
-        "WESLEY_TASK": job.task.id,
-        "WESLEY_ATTEMPT": str(job.attempt),
-        "WESLEY_PURPOSE": job.purpose,
-    }
-
-
-def mark_process(job: Job, pid: int) -> ProcessMark:
+def mark_process(job: Job, token: str, pid: int) -> ProcessMark:
+    """The mark of an attempt whose first process is `pid`; it has `token` as TOKEN in its environment."""
     return ProcessMark(
         run=job.run,
         task=job.task.id,
         attempt=job.attempt,
         purpose=job.purpose,
+        token=token,
         pid=pid,
         started=psutil.Process(pid).create_time(),
         boot_id=boot_id(),
@@ -67,12 +61,6 @@ class Tree:
 
     def __init__(self, mark: ProcessMark) -> None:
         self._mark = mark
-        self._environment = {
-            "WESLEY_RUN": mark.run,
-            "WESLEY_TASK": mark.task,
-            "WESLEY_ATTEMPT": str(mark.attempt),
-            "WESLEY_PURPOSE": mark.purpose,
-        }
 
     def group(self) -> list[psutil.Process]:
         """The living members of the process group."""
@@ -121,10 +109,9 @@ class Tree:
 
     def is_marked(self, process: psutil.Process) -> bool:
         try:
-            environment = process.environ()
+            return process.environ().get(TOKEN) == self._mark.token
         except (psutil.Error, OSError):
             return False
-        return all(environment.get(name) == value for name, value in self._environment.items())
 
     def _living(self, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
         living = []

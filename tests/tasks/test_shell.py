@@ -197,18 +197,18 @@ async def test_a_process_is_made_known_as_soon_as_it_exists(make_job: MakeJob) -
     assert survivors(mark) == []
 
 
+def mark_of(pid: int, started: float, boot: str) -> ProcessMark:
+    return ProcessMark(
+        run="r1", task="t", attempt=1, purpose="run", token="x", pid=pid, started=started, boot_id=boot
+    )
+
+
 async def test_a_stranger_with_the_same_number_is_no_survivor() -> None:
-    me = os.getpid()
-    mark = ProcessMark(run="r1", task="t", attempt=1, purpose="run", pid=me, started=1.0, boot_id=boot_id())
-    assert survivors(mark) == []
+    assert survivors(mark_of(os.getpid(), 1.0, boot_id())) == []
 
 
 async def test_nothing_survives_a_new_start_of_the_machine() -> None:
-    started = psutil.Process().create_time()
-    mark = ProcessMark(
-        run="r", task="t", attempt=1, purpose="run", pid=os.getpid(), started=started, boot_id="x"
-    )
-    assert survivors(mark) == []
+    assert survivors(mark_of(os.getpid(), psutil.Process().create_time(), "another")) == []
 
 
 async def test_secrets_are_kept_out_of_output_and_outcome(make_job: MakeJob) -> None:

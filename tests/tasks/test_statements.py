@@ -20,7 +20,7 @@ def texts(script: str) -> list[str]:
     [
         ("SELECT 1", ["SELECT 1"]),
         ("SELECT 1; SELECT 2;", ["SELECT 1;", "SELECT 2;"]),
-        ("SELECT ';'; -- a; b\n/* c; */ SELECT \"x;\", [y;], `z;`", ["SELECT ';';", 'SELECT "x;", [y;], `z;`']),
+        ("SELECT ';'; --a;\n/*b;*/ SELECT \"x;\", [y;], `z;`", ["SELECT ';';", 'SELECT "x;", [y;], `z;`']),
         ("SELECT 'it''s;';SELECT 2", ["SELECT 'it''s;';", "SELECT 2"]),
         (f"{TRIGGER}\nSELECT 1;", [TRIGGER, "SELECT 1;"]),
         (TRIGGER[:-1], [TRIGGER[:-1]]),
