@@ -7,7 +7,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.color import Color
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -32,6 +32,12 @@ def clip_middle(text: str, width: int) -> str:
     head = clip(text, (width + 1) // 2).removesuffix("…")
     tail = text[::-1]
     return f"{head}…{set_cell_size(tail, width - 1 - cell_len(head))[::-1].lstrip()}"
+
+
+def printable(text: str) -> str:
+    """`text` with its lines kept, and all else that could move a cursor made visible."""
+    kept = (char if char.isprintable() or char == "\n" else "�" for char in text.expandtabs(4))
+    return "".join(kept)
 
 
 class Row:
@@ -98,7 +104,7 @@ class Canvas(ScrollView, can_focus=True):
 
     # -- for panels to fill in -------------------------------------------------------------------
 
-    def arrange(self) -> None:
+    def prepare(self) -> None:
         """Bring what is drawn up to date with the view and the size. Called before anything is drawn."""
 
     def draw_line(self, y: int) -> Strip:
@@ -143,26 +149,43 @@ class Canvas(ScrollView, can_focus=True):
         """The style of what is selected."""
         return self.ink("block-cursor-foreground", bold=True, on="block-cursor-background")
 
-    def text_strip(self, text: Text, width: int) -> Strip:
-        """`text` as one line of `width` cells, on the panel's own colours."""
-        base = self.base
+    @property
+    def room(self) -> Size:
+        """The cells that there are to draw in: without border and scrollbars."""
+        return self.scrollable_content_region.size
+
+    def text_strip(self, text: Text, *, chosen: bool = False) -> Strip:
+        """`text` as one line as wide as the panel, on the panel's own colours or as what is chosen."""
+        width, base = self.room.width, self.base
+        text = text.copy()
+        text.truncate(width, overflow="ellipsis", pad=chosen)
+        if chosen:
+            text.stylize(self.cursor)
         segments = [
             Segment(part, base + style if isinstance(style, Style) else base)
             for part, style, _ in text.render(self.app.console, end="")
         ]
         return Strip(segments).adjust_cell_length(width, base)
 
+    def hide_scrollbars(self) -> None:
+        """For panels that show in their own way that there is more."""
+        self.styles.scrollbar_size_horizontal = 0
+        self.styles.scrollbar_size_vertical = 0
+
+    def blank(self) -> Strip:
+        return Strip.blank(self.room.width, self.base)
+
     def refresh_view(self) -> None:
         """The state has changed, or time has gone by: draw again what came out different."""
-        if not self.is_mounted or not self.size:
+        if not self.is_mounted or not self.room:
             return
-        self.arrange()
+        self.prepare()
         self._arranged = True
-        for y in range(self.size.height):
+        for y in range(self.room.height):
             strip = self.draw_line(y)
             if self._frame.get(y) != strip:
                 self._frame[y] = strip
-                self.refresh(Region(0, y, self.size.width, 1))
+                self.refresh(Region(0, y, self.room.width, 1))
 
     def redraw(self) -> None:
         """Draw everything again: the size, the place scrolled to or the theme has changed."""
@@ -173,7 +196,7 @@ class Canvas(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if not self._arranged:
-            return Strip.blank(self.size.width, self.base)
+            return self.blank()
         if y not in self._frame:
             self._frame[y] = self.draw_line(y)
         return self._frame[y]
@@ -201,7 +224,7 @@ class Canvas(ScrollView, can_focus=True):
 
 def joined(parts: Iterable[tuple[str, Style] | str]) -> Text:
     """Foreign text and styles as one Text; nothing in it is read as markup."""
-    text = Text(no_wrap=True, end="")
+    text = Text(end="")
     for part in parts:
         _ = text.append(part) if isinstance(part, str) else text.append(*part)
     return text

@@ -21,6 +21,8 @@ from engine.machine.transitions import TaskStatus
 _HEADS = 2
 _ZOOM = 0.5
 _WASH = {TaskStatus.RUNNING: 0.4, TaskStatus.SUCCEEDED: 0.22}
+"""How much colour a bar has; any other than these has as much as trouble."""
+_TROUBLE_WASH = 0.35
 _PLAN_WASH = 0.1
 """How much colour an expected bar has."""
 
@@ -29,11 +31,10 @@ Expected = tuple[str, int, float, float]
 
 
 class LanesPanel(Canvas):
-    """One row a lane. `+` and `-` zoom, the arrow keys pan, `0` shows the whole run again."""
+    HELP = """One row a lane, with the share of the time that it has been busy. ‖ through all lanes is a
+barrier; marks on the ruler are checkpoints; what lies behind the line at now is expected.
 
-    DEFAULT_CSS = """
-    LanesPanel { scrollbar-size: 0 0; }
-    """
+**+ -** zoom, **← →** pan, **0** shows the whole run again; a click chooses a task."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus,equals_sign", "zoom(1)", "Zoom in", show=False),
         Binding("minus", "zoom(-1)", "Zoom out", show=False),
@@ -53,6 +54,7 @@ class LanesPanel(Canvas):
         self._ends = 0.0
         self._zoomed: Axis | None = None
         self._axis = Axis(0.0, 1.0, 1)
+        self.hide_scrollbars()
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -116,13 +118,17 @@ class LanesPanel(Canvas):
             return max(now, 1e-3)
         return horizon(max(now * 1.02, self._ends)) if now > self._ends else self._ends
 
-    def arrange(self) -> None:
+    def prepare(self) -> None:
         self._history.follow()
-        cells = max(1, self.size.width - self._gutter - 1)
+        cells = max(1, self.room.width - self._gutter - 1)
         if self._zoomed:
             self._zoomed = Axis(self._zoomed.start, self._zoomed.scale, cells)
         self._axis = self._zoomed or whole(self._length(), cells)
-        self.virtual_size = Size(self.size.width, _HEADS + self._lanes * self._pitch + self._tail)
+        self.virtual_size = Size(self.room.width, _HEADS + self._lanes * self._pitch + self._tail)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        """As many rows as it takes without free ones between the lanes."""
+        return _HEADS + self._lanes + self._tail
 
     @property
     def _tail(self) -> int:
@@ -131,7 +137,7 @@ class LanesPanel(Canvas):
     @property
     def _pitch(self) -> int:
         """Rows from one lane to the next: with a free row between them where there is room."""
-        room = self.size.height - _HEADS - self._tail
+        room = self.room.height - _HEADS - self._tail
         return 2 if room >= 2 * self._lanes else 1
 
     def _lane_at(self, y: int) -> int | None:
@@ -139,7 +145,7 @@ class LanesPanel(Canvas):
         return lane if y >= _HEADS and not between and lane < self._lanes else None
 
     def _span(self, lane: int, cell: int) -> Span | None:
-        """What lane `lane` does in a cell of the axis: as it happened up to now, and as expected from then."""
+        """What a lane does in a cell of the axis: as it happened up to now, and as expected from then on."""
         t = self._axis.middle(cell)
         if t <= self.view.now_t:
             track = self._history.lanes.get(lane)
@@ -153,15 +159,15 @@ class LanesPanel(Canvas):
     # -- drawing ---------------------------------------------------------------------------------
 
     def draw_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.room.width
         line = Row(width)
-        last = self.size.height - 1
+        last = self.room.height - 1
         if y == 0:
             self._draw_labels(line)
         elif y == 1:
             self._draw_ruler(line)
         elif y == last:
-            return self._caption(width)
+            return self._caption()
         elif y == last - 1 and self._history.undo.spans:
             self._draw_undo(line)
         else:
@@ -195,7 +201,7 @@ class LanesPanel(Canvas):
             self._put(line, now, "▼", "accent")
         for checkpoint in self.view.state.checkpoints.values():
             mark = TRIGGER[checkpoint.trigger]
-            self._put(line, axis.cell(checkpoint.t), mark.glyph, mark.colour)
+            self._put(line, self._ending_cell(checkpoint.t), mark.glyph, mark.colour)
 
     def _put(self, line: Row, cell: int, char: str, colour: str) -> None:
         if 0 <= cell < self._axis.cells:
@@ -207,10 +213,10 @@ class LanesPanel(Canvas):
         if now in free and self.view.state.started and not self.view.state.finished:
             self._put(line, now, "│", "accent")
         for t, _ in self._history.barriers:
-            self._put(line, self._barrier_cell(t), "‖", "barrier")
+            self._put(line, self._ending_cell(t), "‖", "barrier")
 
-    def _barrier_cell(self, t: float) -> int:
-        """The last cell that begins well before the bars behind the barrier."""
+    def _ending_cell(self, t: float) -> int:
+        """The last cell of what ends at `t`: a cell belongs to whatever its middle lies in."""
         return self._axis.cell(t - self._axis.scale / 2)
 
     def _draw_lane(self, line: Row, lane: int) -> None:
@@ -249,24 +255,25 @@ class LanesPanel(Canvas):
         elif span.status is TaskStatus.WAITING:
             style = self.ink(mark.colour)
         else:
-            style = self.ink("foreground") + self.wash(mark.colour, _WASH.get(span.status, 0.5))
+            style = self.ink("foreground") + self.wash(mark.colour, _WASH.get(span.status, _TROUBLE_WASH))
         if span.task == self.selected:
             style += self.cursor
         line.put(at, ("░" if span.status is TaskStatus.WAITING and not expected else " ") * room, style)
-        line.put(at, "▏", style)
+        line.put(at, "▏", style + self.ink("background"))
         continued = expected and span.start <= self.view.now_t
-        glyph = "" if expected or span.status is TaskStatus.SUCCEEDED else f"{mark.glyph} "
+        glyph = f"{mark.glyph} " if span.end is None and not expected else ""
         if room > 4 and not continued:
             line.put(at + 1, clip_middle(glyph + span.task, room - 2), style)
 
     def _draw_troubles(self, line: Row, track: Track) -> None:
         """An attempt that did not end well is marked where it ended, however short it was."""
         for cell in range(self._axis.cells):
-            start = self._axis.start + cell * self._axis.scale
+            start = self._axis.middle(cell)
             result = track.trouble_in(start, start + self._axis.scale)
             if result:
                 mark = STATUS[result]
-                line.put(self._gutter + cell, mark.glyph, self.ink(mark.colour, bold=True))
+                style = self.ink(mark.colour, bold=True) + self.wash(mark.colour, _TROUBLE_WASH)
+                line.put(self._gutter + cell, mark.glyph, style)
 
     def _draw_undo(self, line: Row) -> None:
         line.put(0, f"{STATUS[TaskStatus.ROLLED_BACK].glyph} rollback", self.ink("status-rolled-back"))
@@ -275,14 +282,14 @@ class LanesPanel(Canvas):
         self._draw_spans(line, [None if index is None else undo.spans[index] for index in found])
         self._draw_troubles(line, undo)
 
-    def _caption(self, width: int) -> Strip:
+    def _caption(self) -> Strip:
         quiet = self.ink("quiet")
-        if self.selected in self.view.by_id and self.selected is not None:
+        if self.selected is not None:
             task = self.view.state.tasks[self.selected]
             mark = STATUS[task.status]
             parts = [(f"{mark.glyph} ", self.ink(mark.colour, bold=True)), (task.id, BOLD)]
             words = [(f"  {mark.word}", self.ink(mark.colour)), (timing_words(self.view, task.id), quiet)]
-            return self.text_strip(joined([*parts, *words]), width)
+            return self.text_strip(joined([*parts, *words]))
         now = self.view.now_t
         busy = sum(track.busy(now) for track in self._history.lanes.values())
         share = f"{busy / now / self._lanes:.0%}" if now > 0 else "–"
@@ -294,6 +301,4 @@ class LanesPanel(Canvas):
             more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""
             reason = one_line(first.waiting_for)
             parts.append((f"  {mark.glyph} {first.id} waits: {reason}{more}", self.ink(mark.colour)))
-        text = joined(parts)
-        text.truncate(width, overflow="ellipsis")
-        return self.text_strip(text, width)
+        return self.text_strip(joined(parts))

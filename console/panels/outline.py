@@ -12,6 +12,7 @@ from console.run_view import RunView
 from engine.graph import Graph
 from engine.machine.transitions import FRONTIER, TaskStatus
 from engine.plan.models import Plan
+from engine.plan.waves import wave_plan
 
 WHOLE = 80
 """Up to this many tasks a plan is shown whole."""
@@ -57,23 +58,19 @@ class Outline:
 def ranks_of(plan: Plan, graph: Graph) -> tuple[list[list[str]], list[tuple[str, int, int]]]:
     """Tasks by column, and the waves over the columns: generations, or in the wave model the generations
     of one wave after those of the one before it."""
-    wave_of = {task.id: task.wave for task in plan.tasks}
-    if plan.model != "wave" or not plan.waves or not all(wave_of.values()):
+    if plan.model != "wave":
         return [list(generation) for generation in graph.generations], []
     ranks: list[list[str]] = []
     sections = []
-    for wave in plan.waves:
+    for wave in wave_plan(plan, graph):
         first = len(ranks)
         depth: dict[str, int] = {}
-        for task in graph.topological:
-            if wave_of[task] == wave.id:
-                depth[task] = 1 + max((depth[p] for p in graph.parents[task] if p in depth), default=-1)
-        ranks += [[] for _ in range(max(depth.values(), default=-1) + 1)]
-        for task in graph.order:
-            if task in depth:
-                ranks[first + depth[task]].append(task)
-        if depth:
-            sections.append((wave.name or wave.id, first, len(ranks)))
+        for task in sorted(wave.tasks, key=graph.generation.__getitem__):
+            depth[task] = 1 + max((depth[need] for need in graph.parents[task] if need in depth), default=-1)
+        ranks += [[] for _ in range(max(depth.values()) + 1)]
+        for task in wave.tasks:
+            ranks[first + depth[task]].append(task)
+        sections.append((wave.title, first, len(ranks)))
     return ranks, sections
 
 
@@ -112,7 +109,7 @@ def outline(plan: Plan, graph: Graph, focus: frozenset[str]) -> Outline:
             key_of.update(dict.fromkeys(rest, group))
         key_of.update(zip(shown, shown, strict=True))
         columns.append((*shown, *([group] if rest else [])))
-    ends = sorted(starts.values())[1:] + [len(columns)]
+    ends = [*sorted(starts.values())[1:], len(columns)]
     after = dict(zip(sorted(starts.values()), ends, strict=True))
     sections = []
     for title, first, last in waves:

@@ -57,8 +57,8 @@ def _on_top(lines: Mapping[object, _Stroke]) -> list[object]:
     level = [line for line, stroke in lines.items() if set(stroke) == {LEFT, RIGHT}]
     if not upright or not level or len(upright) + len(level) < len(lines):
         return list(lines)
-    weight = {line: max(stroke.values()) for line, stroke in lines.items()}
-    return level if max(map(weight.get, level)) > max(map(weight.get, upright)) else upright
+    heaviest = [max(weight for line in some for weight in lines[line].values()) for some in (level, upright)]
+    return level if heaviest[0] > heaviest[1] else upright
 
 
 def wiring(

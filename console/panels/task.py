@@ -1,0 +1,216 @@
+"""The selected task: what it runs, what it waits for, its attempts, and the end of its output."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.strip import Strip
+
+from console.look import CRITICAL, STATUS, one_line
+from console.panels.canvas import BOLD, Canvas, joined, printable
+from console.panels.code import highlighted
+from console.panels.timing import elapsed
+from console.panels.why import why
+from engine.machine.state import Attempt
+from engine.plan.durations import format_duration
+from engine.plan.models import Action, Task
+
+_LABEL = 11
+_LEAST_OUTPUT = 6
+"""Lines of output that are shown however little room there is."""
+_NAMED = 12
+"""So many dependants are listed."""
+
+
+class TaskPanel(Canvas):
+    HELP = """The selected task: what it runs and where, what it needs, why it waits, its attempts with the
+class and rule of each failure, and the end of its output, which follows while the task runs.
+
+**o** shows all of the output that is kept, and back."""
+    DEFAULT_CSS = """
+    TaskPanel { overflow: hidden auto; scrollbar-gutter: stable; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "output", "All output", show=False)]
+
+    task_id: str | None = None
+    all_output = False
+    _lines: Sequence[Text] = ()
+    _code: tuple[str, Text] | None = None
+
+    def select_task(self, task_id: str | None) -> None:
+        if task_id != self.task_id:
+            self.task_id = task_id
+            self._code = None
+            self.scroll_to(y=0, animate=False)
+            self.refresh_view()
+
+    def action_output(self) -> None:
+        self.all_output = not self.all_output
+        self.refresh_view()
+        self.scroll_to(y=self.max_scroll_y if self.all_output else 0, animate=False)
+
+    def notify_style_update(self) -> None:
+        self._code = None
+        super().notify_style_update()
+
+    # -- lines -------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        follow = self.all_output and self.scroll_offset.y >= self.max_scroll_y
+        task = self.view.by_id.get(self.task_id or "")
+        if task is None:
+            self._lines = [Text("Choose a task to see it here.", style=self.ink("quiet"))]
+        elif self.all_output:
+            self._lines = [*self._heading(task), *self._output(task, None)]
+        else:
+            lines = [*self._heading(task), *self._definition(task), *self._attempts(task)]
+            room = max(_LEAST_OUTPUT, self.room.height - len(lines) - 2)
+            self._lines = [*lines, *self._output(task, room)]
+        self.virtual_size = Size(self.room.width, len(self._lines))
+        if follow:
+            self.scroll_to(y=max(0, len(self._lines) - self.room.height), animate=False)
+
+    def draw_line(self, y: int) -> Strip:
+        number = y + self.scroll_offset.y
+        return self.text_strip(self._lines[number]) if number < len(self._lines) else self.blank()
+
+    def _wrapped(self, text: Text, indent: int = 0) -> list[Text]:
+        """`text` in as many lines as it needs, all but the first indented."""
+        lines = text.wrap(self.app.console, max(10, self.room.width - indent))
+        return [joined([" " * indent]) + line if number else line for number, line in enumerate(lines)]
+
+    def _field(self, label: str, value: Text | str, style: Style | None = None) -> list[Text]:
+        """A labelled value, wrapped beside its label."""
+        text = value if isinstance(value, Text) else joined([(value, style or self.ink("foreground"))])
+        lines = text.wrap(self.app.console, max(10, self.room.width - _LABEL))
+        heads = [f"{label:<{_LABEL}}", *[" " * _LABEL] * (len(lines) - 1)]
+        return [joined([(head, self.ink("quiet"))]) + line for head, line in zip(heads, lines, strict=True)]
+
+    def _heading(self, task: Task) -> list[Text]:
+        status = self.view.state.tasks[task.id].status
+        mark = STATUS[status]
+        title = [(f"{mark.glyph} ", self.ink(mark.colour, bold=True)), (task.id, BOLD)]
+        title.append((f"  {mark.word}", self.ink(mark.colour)))
+        if task.id in self.view.graph.critical:
+            title.append((f"  {CRITICAL.glyph} {CRITICAL.word}", self.ink(CRITICAL.colour)))
+        lines = self._wrapped(joined(title), 2)
+        if task.name:
+            lines += self._wrapped(joined([(one_line(task.name), self.ink("foreground"))]))
+        reason = one_line(why(self.view, task.id))
+        if reason:
+            lines += self._wrapped(joined([(reason, self.ink(mark.colour))]))
+        return [*lines, Text()]
+
+    def _definition(self, task: Task) -> list[Text]:
+        lines = [*self._what(task), Text()]
+        parents, children = self.view.graph.parents[task.id], self.view.graph.children[task.id]
+        for label, tasks in (("needs", parents), ("feeds", children)):
+            if tasks:
+                lines += self._field(label, self._with_status(tasks))
+        lines += self._field("place", ", ".join(self._place(task)))
+        held = [f"lock {lock}" for lock in task.locks]
+        held += [f"{units} of {pool}" for pool, units in task.uses.items()]
+        if held:
+            lines += self._field("holds", ", ".join(held))
+        if task.rollback:
+            lines += self._field("rollback", _brief(task.rollback))
+        else:
+            lines += self._field("rollback", "none: it cannot be undone", self.ink("status-failed"))
+        if task.verify:
+            lines += self._field("verify", _brief(task.verify))
+        outputs = self.view.state.tasks[task.id].outputs
+        for name, value in outputs.items():
+            lines += self._field("gave", one_line(f"{name} = {value}"))
+        return [*lines, Text()]
+
+    def _what(self, task: Task) -> list[Text]:
+        """What the task runs, highlighted, behind a bar."""
+        action = task.run
+        if self._code is None or self._code[0] != task.id:
+            self._code = task.id, highlighted(self, action)
+        where = f" on {action.on}" if action.on else ""
+        kind = action.kind.replace("_", " ")
+        lines = [joined([(f"{kind}{where}", self.ink("quiet"))])]
+        code = self._code[1].wrap(self.app.console, max(10, self.room.width - 2))
+        shown = max(4, self.room.height // 3)
+        lines += [joined([("▏ ", self.ink("frame"))]) + line for line in code[:shown]]
+        if len(code) > shown:
+            lines.append(joined([(f"▏ … {len(code) - shown} more lines", self.ink("quiet"))]))
+        return lines
+
+    def _with_status(self, tasks: Sequence[str]) -> Text:
+        parts: list[tuple[str, Style] | str] = []
+        for task_id in tasks[:_NAMED]:
+            mark = STATUS[self.view.state.tasks[task_id].status]
+            # a no-break space, so that a glyph never ends a line that its task does not stand in
+            parts += [(f"{mark.glyph}\N{NO-BREAK SPACE}", self.ink(mark.colour)), f"{task_id}  "]
+        if len(tasks) > _NAMED:
+            parts.append((f"and {len(tasks) - _NAMED} more", self.ink("quiet")))
+        return joined(parts)
+
+    def _place(self, task: Task) -> Iterable[str]:
+        if task.phase:
+            yield f"phase {task.phase}"
+        if task.wave and self.view.plan.model == "wave":
+            yield f"wave {task.wave}"
+        yield f"value {task.value:g}"
+        yield f"risk {task.risk:g}"
+        if task.critical:
+            yield "critical"
+        if task.idempotent:
+            yield "idempotent"
+        timeout = task.timeout if task.timeout is not None else self.view.plan.defaults.timeout
+        if timeout is not None:
+            yield f"timeout {format_duration(timeout)}"
+
+    def _attempts(self, task: Task) -> list[Text]:
+        state = self.view.state.tasks[task.id]
+        expected = format_duration(self.view.graph.expected_s[task.id])
+        lines = self._field("attempts", f"expected to take {expected}", self.ink("quiet"))
+        for attempt in state.attempts:
+            lines += self._attempt(attempt)
+        if state.asserted_by:
+            lines.append(joined([f"  done on the word of {one_line(state.asserted_by)}"]))
+        return lines
+
+    def _attempt(self, attempt: Attempt) -> list[Text]:
+        mark = STATUS[attempt.result]
+        quiet = self.ink("quiet")
+        took = format_duration(elapsed(self.view, attempt))
+        head = joined(
+            [
+                (f"  {attempt.number} ", quiet),
+                (f"{mark.glyph} {mark.word:<10}", self.ink(mark.colour)),
+                (f"{took:>7}", self.ink("foreground")),
+                (f"  lane {attempt.lane + 1}, from {attempt.started_at:%H:%M:%S}", quiet),
+            ]
+        )
+        if not attempt.reason:
+            return [head]
+        kind = f"{attempt.failure_class.value.upper()}: " if attempt.failure_class else ""
+        said = joined(["    ", (kind, BOLD), (one_line(attempt.reason), self.ink(mark.colour))])
+        lines = [head, *self._wrapped(said, 4)]
+        if attempt.rule:
+            lines += self._wrapped(joined([("    rule: " + one_line(attempt.rule), quiet)]), 4)
+        return lines
+
+    def _output(self, task: Task, most: int | None) -> list[Text]:
+        """The last `most` lines of the newest attempt's output (None: all that is kept)."""
+        attempt = self.view.state.tasks[task.id].last
+        if attempt is None:
+            return []
+        lines = self.view.output(task.id, attempt.number) or attempt.tail.splitlines()
+        shown = lines if most is None else lines[-most:]
+        left_out = f", last {len(shown)} of {len(lines)} lines (o: all)" if len(shown) < len(lines) else ""
+        nothing = "" if lines else ": nothing so far" if attempt.ended_t is None else ": nothing"
+        heading = joined([(f"output of attempt {attempt.number}{left_out}{nothing}", self.ink("quiet"))])
+        text = self.ink("foreground")
+        return [Text(), heading, *(joined([(printable(line).rstrip("\n"), text)]) for line in shown)]
+
+
+def _brief(action: Action) -> str:
+    where = f" on {action.on}" if action.on else ""
+    return f"{action.kind.replace('_', ' ')}{where}: {one_line(action.text)}"
