@@ -40,6 +40,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         & #facts { height: 1fr; min-height: 0; overflow: hidden; }
         & #panel { height: auto; border-top: solid $frame; border-title-color: $foreground;
                    border-title-style: bold; }
+        & #panel.-dangerous { border-title-color: $warning; }
         & #detail { height: auto; max-height: 5; padding: 1 1 0 4; color: $quiet; }
         & #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; text-style: bold; }
         & #hints { margin-top: 1; }
@@ -67,6 +68,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
     question = 0
     since = 0
     menu_title = ""
+    leave = "decide later"
 
     def __init__(self, view: RunView, *, actor: str = "", foresee: Foresee = foresee) -> None:
         super().__init__()
@@ -159,7 +161,9 @@ class DecisionDialog(ModalScreen[Decide | None]):
             menu.tell(self._outcomes())
             self._part("#detail", self._detail(menu.choice))
         self.query_one("#dialog").border_title = f" {self.heading()} "
-        self.query_one("#panel").border_title = self._panel_title()
+        panel = self.query_one("#panel")
+        panel.border_title = self._panel_title()
+        panel.set_class(self._confirming is not None and self.dangerous(self._confirming), "-dangerous")
         self.query_one(Hints).show(self._hints())
         self._look_ahead()
 
@@ -180,7 +184,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
     def _follows(self, choice: Choice) -> list[Line]:
         told = lines(self._foresight.known.get(choice.draft), self.view.now_t)
         others = len(self.view.newest.questions.keys() - {self.question})
-        if told and others:
+        if told and others and choice.draft.action in ("retry", "skip"):
             told.append(Line("Assuming", f"{plural(others, 'other question')} answered with a retry"))
         return told
 
@@ -201,7 +205,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         elif self._confirming is None:
             keys = " ".join(choice.key for choice in self._menus[-1] if choice.key)
             yield Hint(f"{keys} or ↑↓ enter", "choose")
-            yield Hint("esc", "back" if len(self._menus) > 1 else "decide later", "screen.back")
+            yield Hint("esc", "back" if len(self._menus) > 1 else self.leave, "screen.back")
             yield from self.more_hints()
         else:
             yield from self._confirm_hints(self._confirming)
@@ -238,7 +242,10 @@ class DecisionDialog(ModalScreen[Decide | None]):
     # -- keys ----------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        if isinstance(self.focused, Input) or not self._idle:
+        if isinstance(self.focused, Input):
+            return
+        if not self._idle:
+            self._show()  # the question may have gone since the screen was last told
             return
         if self._confirming:
             if event.key == CONFIRM_KEY or (event.key == "enter" and not self.dangerous(self._confirming)):

@@ -23,6 +23,7 @@ class RollbackDialog(DecisionDialog):
     RollbackDialog #facts Static { height: auto; }
     """
     menu_title = "To where?"
+    leave = "leave it"
 
     def __init__(
         self, view: RunView, *, to: str = "last", actor: str = "", foresee: Foresee = foresee

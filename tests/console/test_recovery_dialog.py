@@ -1,0 +1,437 @@
+"""Every key path through the recovery dialog, against the engine's own machine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from console.recovery.dialog import DecisionDialog
+from console.recovery.output import OutputScreen
+from console.recovery.widgets import Confirm, Menu
+from console.screens.recovery import RecoveryDialog
+from engine.machine import reports as rep
+from engine.machine.transitions import TaskStatus
+from tests.console import recovery_stage as stages
+from tests.console.recovery_stage import Stage, StageApp
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Desk:
+    """An operator at a dialog."""
+
+    def __init__(self, pilot: Pilot[None], stage: Stage, dialog: DecisionDialog) -> None:
+        self.pilot = pilot
+        self.app = pilot.app
+        self.stage = stage
+        self.dialog = dialog
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def say(self, text: str) -> None:
+        """Paste: much quicker than key by key."""
+        self.dialog.query_one(Input).post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def settle(self) -> None:
+        while self.app.workers:
+            await self.app.workers.wait_for_complete()
+            await self.pilot.pause()
+
+    async def refresh(self) -> None:
+        """What the app's pump does when events have come in."""
+        self.dialog.refresh_view()
+        await self.pilot.pause()
+        await self.settle()
+
+    def text(self, selector: str) -> str:
+        part = self.dialog.query_one(selector, Static)
+        return str(part.content) if part.display else ""
+
+    @property
+    def facts(self) -> str:
+        return "\n".join(str(part.content) for part in self.dialog.query("#facts Static").results(Static))
+
+    @property
+    def told(self) -> str:
+        return "\n".join(str(part.content) for part in self.dialog.query("#told Static").results(Static))
+
+    @property
+    def rows(self) -> list[str]:
+        menu = self.dialog.query_one(Menu)
+        return [str(option.prompt) for option in menu.options]
+
+    @property
+    def focused(self) -> str:
+        choice = self.dialog.query_one(Menu).choice
+        assert choice
+        return choice.key
+
+    @property
+    def confirming(self) -> bool:
+        return self.dialog.query_one(Confirm).display
+
+    @property
+    def is_open(self) -> bool:
+        return self.dialog in self.app.screen_stack
+
+    @property
+    def results(self) -> list[object]:
+        return self.app.results  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def desk(stage: Stage, *, size: tuple[int, int] = (80, 24), question: int = 0) -> AsyncIterator[Desk]:
+    app = StageApp()
+    async with app.run_test(size=size) as pilot:
+        dialog = RecoveryDialog(stage.view, question or stage.question, actor="ana")
+        await app.push_screen(dialog, app.results.append)
+        at = Desk(pilot, stage, dialog)
+        await at.settle()
+        yield at
+
+
+ANSWERS = [
+    # stage, keys to the confirm step, whether a reason is needed, (action, mode, to)
+    (stages.failure, "r", False, ("retry", None, "last")),
+    (stages.failure, "ss", True, ("skip", "subtree", "last")),
+    (stages.failure, "sw", True, ("skip", "waive", "last")),
+    (stages.failure, "sd", True, ("skip", "assert_done", "last")),
+    (stages.failure, "b0", True, ("rollback", None, "start")),
+    (stages.failure, "b1", True, ("rollback", None, "cp-0001")),
+    (stages.failure, "a", True, ("abort", None, "last")),
+    (stages.doubt, "d", True, ("skip", "assert_done", "last")),
+    (stages.doubt, "r", False, ("retry", None, "last")),
+    (stages.doubt, "ss", True, ("skip", "subtree", "last")),
+    (stages.doubt, "sw", True, ("skip", "waive", "last")),
+    (stages.doubt, "b0", True, ("rollback", None, "start")),
+    (stages.doubt, "a", True, ("abort", None, "last")),
+    (stages.rollback_step, "l", True, ("skip", "leave_applied", "last")),
+    (stages.rollback_step, "d", True, ("skip", "assert_done", "last")),
+    (stages.rollback_step, "a", True, ("abort", None, "last")),
+    (stages.rollback_scope, "b1", True, ("rollback", None, "cp-0005")),
+    (stages.rollback_scope, "s", True, ("skip", "subtree", "last")),
+    (stages.rollback_scope, "w", True, ("skip", "waive", "last")),
+    (stages.rollback_scope, "a", True, ("abort", None, "last")),
+]
+
+
+@pytest.mark.parametrize(("make", "keys", "reason_needed", "sent"), ANSWERS)
+async def test_a_dangerous_answer_takes_its_keys_a_reason_and_the_confirming_key(
+    make: object, keys: str, reason_needed: bool, sent: tuple[str, str | None, str]
+) -> None:
+    stage: Stage = make()  # type: ignore[operator]
+    already = len(stage.reports)
+    question = stage.question
+    async with desk(stage) as at:
+        await at.press(*keys)
+        assert at.confirming
+        if reason_needed:
+            assert isinstance(at.dialog.focused, Input)
+            await at.press("enter", "y")
+            assert "reason is needed" in at.text("#notice")
+            await at.say("late")
+        await at.press("enter")
+        assert at.is_open
+        assert len(stage.reports) == already
+        await at.press("y")
+        decision = stage.decision
+        assert (decision.action, decision.mode, decision.to) == sent
+        assert (decision.question, decision.actor) == (question, "ana")
+        assert decision.reason == ("late" if reason_needed else "")
+        await at.refresh()
+        assert not at.is_open
+        assert at.results == [decision]
+        assert question not in stage.view.state.questions
+        assert stage.view.state.decisions[-1].action == sent[0]
+
+
+@pytest.mark.parametrize("make", [stages.rollback_step, stages.rollback_scope])
+async def test_a_harmless_retry_is_focused_and_goes_with_enter(make: object) -> None:
+    stage: Stage = make()  # type: ignore[operator]
+    async with desk(stage) as at:
+        assert at.focused == "r"
+        await at.press("enter")
+        assert at.confirming
+        await at.press("enter")
+        assert (stage.decision.action, stage.decision.reason) == ("retry", "")
+        await at.refresh()
+        assert not at.is_open
+
+
+async def test_a_reason_can_be_given_for_a_retry_too() -> None:
+    stage = stages.rollback_step()
+    async with desk(stage) as at:
+        await at.press("r", "tab")
+        await at.say("lock is gone")
+        await at.press("enter", "enter")
+        assert stage.decision.reason == "lock is gone"
+
+
+async def test_where_a_retry_may_do_harm_the_abort_is_focused_and_enter_confirms_nothing() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        assert at.focused == "a"
+        await at.press("enter", "enter", "enter", "enter")
+        assert stage.reports == []
+        assert at.is_open
+
+
+async def test_no_choice_is_confirmed_by_pressing_its_own_key_again() -> None:
+    for keys in ("rrrr", "ssss", "bbbb", "aaaa"):
+        stage = stages.failure()
+        async with desk(stage) as at:
+            await at.press(*keys)
+            assert stage.reports == []
+
+
+async def test_what_an_operator_has_to_know_is_on_the_screen() -> None:
+    async with desk(stages.failure()) as at:
+        for told in (
+            "Write every total in cents", "fill", "risk 0.5", "critical", "phase backfill",
+            "python3 fill.py --batch 500", "exit 3", "UNKNOWN", "rule: built-in: exit 3 tells nothing",
+            "unknown after 5m", "expected 10m", "unexpected NULL in total at order 105 637",
+        ):  # fmt: skip
+            assert told in at.facts
+        assert "3 tasks" in at.rows[1]
+        assert "to start: undoes 2 tasks" in at.rows[2]
+
+
+async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming() -> None:
+    async with desk(stages.rollback_scope()) as at:
+        await at.press("b", "0")
+        assert "other → check → index → fill → create" in at.told
+        assert "after, tell have no rollback and will stay applied" in at.told
+
+
+async def test_all_the_output_is_a_key_away() -> None:
+    async with desk(stages.failure()) as at:
+        await at.press("o")
+        assert isinstance(at.app.screen, OutputScreen)
+        await at.press("c")
+        assert at.app.clipboard.splitlines() == stages.OUTPUT
+        await at.press("escape")
+        assert at.app.screen is at.dialog
+
+
+async def test_escape_steps_back_and_at_the_top_leaves_the_question_open() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        await at.press("s", "w")
+        assert at.confirming
+        await at.say("half a reason")
+        await at.press("escape")
+        assert not at.confirming
+        assert [row[0] for row in at.rows] == ["s", "w", "d"]
+        await at.press("w")
+        assert at.dialog.query_one(Confirm).reason == ""
+        await at.press("escape", "escape")
+        assert [row[0] for row in at.rows] == ["r", "s", "b", "a"]
+        await at.press("escape")
+        assert not at.is_open
+        assert at.results == [None]
+        assert stage.reports == []
+        assert stage.question
+
+
+async def test_letters_typed_as_a_reason_choose_and_confirm_nothing() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        await at.press("a", *"yonr")
+        assert stage.reports == []
+        assert at.dialog.query_one(Confirm).reason == "yonr"
+
+
+# -- questions that change under the dialog --------------------------------------------------------------
+
+
+async def _somebody_else_answers(at: Desk, **decision: object) -> None:
+    at.stage.answer(
+        rep.Decide(question=at.dialog.question, actor="ben", reason="saw the log", **decision)  # type: ignore[arg-type]
+    )
+
+
+async def test_a_question_answered_elsewhere_disables_the_choices_and_says_by_whom() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        await _somebody_else_answers(at, action="skip", mode="waive")
+        await at.refresh()
+        assert at.text("#notice") == "ben has answered it with skip (waive): “saw the log”."
+        assert at.dialog.query_one(Menu).disabled
+        await at.press("r", "a", "enter", "y")
+        assert stage.reports == []
+        await at.press("escape")
+        assert at.results == [None]
+
+
+async def test_a_decision_about_to_be_confirmed_is_not_sent_once_the_question_is_gone() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        await at.press("a")
+        await at.say("stop")
+        await at.press("enter")
+        await _somebody_else_answers(at, action="retry")  # and the screen has not been told yet
+        await at.press("y")
+        assert stage.reports == []
+        assert "ben has answered it with retry" in at.text("#notice")
+
+
+async def test_a_withdrawn_question_says_why() -> None:
+    stage = stages.two_questions()
+    other = max(stage.view.state.questions)
+    async with desk(stage, question=other) as at:
+        stage.answer(rep.Decide(question=stage.question, action="rollback", to="start", actor="ben"))
+        await at.refresh()
+        assert at.text("#notice") == "The question was withdrawn: the run is rolled back to start."
+
+
+async def test_a_run_that_ends_meanwhile_is_told() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        stage.answer(rep.Stop(actor="ben", reason="power"))
+        await at.refresh()
+        assert "The run has ended (aborted)" in at.text("#notice")
+        await at.press("r", "y")
+        assert stage.reports == []
+
+
+async def test_the_same_task_asked_about_again_is_another_question() -> None:
+    fails_twice = {"task": "fill", "attempts": [1, 2], "exit": 3, "reason": "exit 3"}
+    stage = Stage(fails_twice)
+    async with desk(stage) as at:
+        await at.press("a")
+        await at.say("stop")
+        await at.press("enter")
+        await _somebody_else_answers(at, action="retry")
+        assert stage.question != at.dialog.question
+        await at.press("y")
+        assert stage.reports == []
+
+
+async def test_a_look_at_the_past_decides_nothing() -> None:
+    stage = stages.failure()
+    stage.view.show_past(stage.question)
+    async with desk(stage) as at:
+        assert "look at the past" in at.text("#notice")
+        await at.press("r", "enter", "y")
+        assert stage.reports == []
+
+
+async def test_the_dialog_waits_for_the_engine_to_take_the_decision() -> None:
+    stage = stages.failure(connected=False)
+    async with desk(stage) as at:
+        await at.press("r", "y")
+        assert at.is_open
+        assert "Sent" in at.text("#notice")
+        await at.press("y", "r")
+        assert len(stage.reports) == 1
+        stage.answer(stage.decision)
+        await at.refresh()
+        assert at.results == [stage.decision]
+
+
+async def test_a_refusal_is_explained_and_the_question_stays() -> None:
+    stage = stages.failure(connected=False)
+    async with desk(stage) as at:
+        await at.press("s", "d")
+        await at.say("I looked")
+        await at.press("enter", "y")
+        stage.simulation.machine.handle(stage.decision, rep.Now(stage.now_t(), stage.view.state.at))
+        denied = rep.AssertionChecked(question=stage.question, passed=False, detail="0 rows")
+        stage.answer(denied)
+        await at.refresh()
+        assert "its verify says no: 0 rows" in at.text("#notice")
+        assert not at.confirming
+        await at.press("r", "y")
+        assert stage.decision.action == "retry"
+
+
+async def test_consequences_follow_the_run() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        before = list(at.rows)
+        stage.simulation.schedule(0.0, rep.TakeCheckpoint(actor="ben"))
+        stage.go_on()
+        await at.refresh()
+        assert at.rows == before
+        assert at.dialog._foresight.known
+        assert {outlook.seq for outlook in at.dialog._foresight.known.values()} == {stage.view.state.seq}
+
+
+# -- several questions -----------------------------------------------------------------------------------
+
+
+async def test_queued_questions_are_counted_and_can_be_gone_through() -> None:
+    stage = stages.two_questions()
+    first, second = sorted(stage.view.state.questions)
+    async with desk(stage) as at:
+        title = at.dialog.query_one("#dialog")
+        assert "1 of 2 questions" in str(title.border_title)
+        await at.press("up", "up", "up")
+        assert "Assuming: 1 other question answered with a retry" in at.text("#detail")
+        await at.press("n")
+        assert at.dialog.question == second
+        assert "2 of 2 questions" in str(at.dialog.query_one("#dialog").border_title)
+        assert stage.view.state.questions[second].task in at.facts
+        await at.press("a")
+        await at.say("enough")
+        await at.press("enter", "y")
+        assert stage.decision.question == second
+        assert first != second
+
+
+async def test_an_answer_goes_to_its_own_question_and_leaves_the_other_open() -> None:
+    stage = stages.two_questions()
+    first, second = sorted(stage.view.state.questions)
+    asked = stage.view.state.questions[first].task
+    async with desk(stage) as at:
+        await at.press("s", "w")
+        await at.say("not needed")
+        await at.press("enter", "y")
+        await at.refresh()
+        assert list(stage.view.state.questions) == [second]
+        assert stage.view.state.tasks[asked].status is TaskStatus.WAIVED
+
+
+async def test_a_question_that_is_not_open_cannot_be_put() -> None:
+    stage = stages.failure()
+    with pytest.raises(KeyError):
+        RecoveryDialog(stage.view, 1, actor="ana")
+    assert stage.question != 1
+
+
+# -- room ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (stages.failure, (60, 18)),
+        (stages.doubt, (60, 18)),
+        (stages.rollback_scope, (60, 18)),
+        (stages.rollback_scope, (80, 24)),
+        (stages.rollback_step, (120, 36)),
+        (stages.failure, (200, 60)),
+    ],
+)
+async def test_the_choices_and_the_keys_are_never_out_of_sight(make: object, size: tuple[int, int]) -> None:
+    async with desk(make(), size=size) as at:  # type: ignore[operator]
+        screen = at.dialog.region
+        menu = at.dialog.query_one(Menu)
+        assert menu.size.height >= len(menu.choices)
+        for part in (menu, at.dialog.query_one("#hints"), at.dialog.query_one("#facts")):
+            assert screen.contains_region(part.region)
+            assert part.region.height
+        await at.press("a")
+        for selector in ("#told", "#reason", "#hints"):
+            assert screen.contains_region(at.dialog.query_one(selector).region)
