@@ -1,36 +1,27 @@
 """The sample plans as they are shipped: they load, do what they say, and can be undone."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import networkx as nx
+import anyio
 import pytest
-from ruamel.yaml import YAML
 
 import sample_plans
-from engine.plan.models import Action, Plan, Task, parse_plan_data
+from engine.forecast.published import published_beside
+from engine.forecast.simulation import Simulation
+from engine.graph import Graph
+from engine.machine.state import State
+from engine.plan.load import load_plan
+from engine.plan.models import Action, Model, Task
+from engine.runner.opening import Options, new_run
 
 SAMPLES = Path(sample_plans.__file__).parent
 PLANS = sorted(path for path in SAMPLES.rglob("*.yaml") if "\nwesley: 1\n" in path.read_text())
-
-
-def load(path: Path) -> Plan:
-    return parse_plan_data(YAML(typ="safe").load(path))
-
-
-def graph_of(plan: Plan) -> "nx.DiGraph[str]":
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(task.id for task in plan.tasks)
-    graph.add_edges_from((before, task.id) for task in plan.tasks for before in task.needs)
-    return graph
-
-
-def in_order(plan: Plan) -> list[Task]:
-    tasks = {task.id: task for task in plan.tasks}
-    return [tasks[task_id] for task_id in nx.lexicographical_topological_sort(graph_of(plan))]
 
 
 class Shop:
@@ -38,8 +29,9 @@ class Shop:
 
     def __init__(self, folder: Path, plan: str) -> None:
         self.folder = folder
-        self.plan = load(folder / plan)
-        self.tasks = in_order(self.plan)
+        self.plan = load_plan(folder / plan).plan
+        tasks = {task.id: task for task in self.plan.tasks}
+        self.tasks = [tasks[task_id] for task_id in Graph(self.plan).topological]
         self.file = folder / str(self.plan.targets["app"].sqlite)
 
     def perform(self, action: Action) -> "subprocess.CompletedProcess[str]":
@@ -47,8 +39,6 @@ class Shop:
         match action.kind:
             case "sql":
                 return self._script(action.text)
-            case "sql_file":
-                return self._script((self.folder / action.text).read_text())
             case "python":
                 module, _, function = action.text.partition(":")
                 hurry = "import backfill, checks; backfill.PAUSE_S = checks.PAUSE_S = 0"
@@ -82,9 +72,10 @@ class Shop:
         return done
 
     def contents(self) -> dict[str, object]:
-        """The schema and every row, table by table."""
+        """The schema and every row, table by table, but for what the engine itself keeps in there."""
         described: dict[str, object] = {}
-        for kind, name, sql in self.rows("SELECT type, name, sql FROM sqlite_master"):
+        ours = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name NOT LIKE '%wesley%'"
+        for kind, name, sql in self.rows(ours):
             described[f"{kind} {name}"] = sql
             if kind == "table":
                 described[f"rows of {name}"] = self.rows(f"SELECT * FROM {name}")
@@ -108,33 +99,68 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLES / "shop", tmp_path / "shop", ignore=leftovers))
 
 
+@pytest.fixture
+def quick(folder: Path) -> Path:
+    """The shop without the pauses that are only there to watch."""
+    for module in ("backfill.py", "checks.py"):
+        text = (folder / module).read_text()
+        (folder / module).write_text(re.sub(r"^PAUSE_S = .*$", "PAUSE_S = 0.0", text, flags=re.M))
+    return folder
+
+
+def run_for_real(path: Path, state: Path, *, model: Model = "rolling", **options: Any) -> State:
+    loaded = load_plan(path)
+    plan = loaded.plan.model_copy(update={"model": model})
+    chosen = Options(actor="test", stop_at_question=True, **options)
+    with new_run(loaded, plan, state, None, chosen) as run:
+        return anyio.run(run.runner.run)
+
+
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: str(path.relative_to(SAMPLES)))
-def test_plan_loads_and_hangs_together(path: Path) -> None:
-    plan = load(path)
-    ids = [task.id for task in plan.tasks]
-    assert len(ids) == len(set(ids))
-    assert nx.is_directed_acyclic_graph(graph_of(plan))
-    assert set(graph_of(plan)) == set(ids)
+def test_every_plan_loads_without_a_warning_and_says_what_it_is(path: Path) -> None:
+    assert load_plan(path).warnings == ()
     assert path.read_text().startswith("# ")
-    for task in plan.tasks:
-        assert not plan.phases or task.phase in plan.phases
-        assert not plan.waves or task.wave in [wave.id for wave in plan.waves]
-        assert set(task.uses) <= set(plan.resources)
-        for action in (task.run, task.rollback, task.verify):
-            if action and action.kind == "sql_file":
-                assert (path.parent / action.text).is_file()
+    assert "wesley-console" in path.read_text()
 
 
-def test_shop_ends_in_its_new_shape_with_the_same_money(folder: Path) -> None:
-    shop = Shop(folder, "plan.yaml")
+def test_shop_runs_for_real_in_both_models_with_the_same_money(quick: Path, tmp_path: Path) -> None:
+    shop = Shop(quick, "plan.yaml")
     shop.run(until="seed-shop")
-    before = shop.rows("SELECT day, orders, revenue FROM daily_sales")
-    shop.run()
-    assert shop.rows("SELECT day, orders, revenue FROM daily_sales") == before
+    sales = shop.rows("SELECT day, orders, revenue FROM daily_sales")
+    models: tuple[Model, ...] = ("rolling", "wave")
+    for model in models:  # the second run finds what the first one left
+        ended = run_for_real(quick / "plan.yaml", tmp_path / model, model=model)
+        assert ended.status == "completed"
+        assert {task.status for task in ended.tasks.values()} == {"succeeded"}
+        assert shop.rows("SELECT day, orders, revenue FROM daily_sales") == sales
     columns = [name for (name,) in shop.rows("SELECT name FROM pragma_table_info('orders')")]
     assert columns == ["id", "customer_id", "placed_at", "total_cents", "status_id", "address_id"]
-    assert shop.rows("SELECT count(*) FROM addresses") > [(2000,)]
-    assert not list(folder.glob("*.maintenance"))
+    assert not list(quick.glob("*.maintenance"))
+
+
+def test_trouble_is_over_after_two_retries_and_comes_back_with_a_new_shop(
+    quick: Path, tmp_path: Path
+) -> None:
+    state = run_for_real(quick / "trouble.yaml", tmp_path / "state", on_unknown="retry")
+    assert state.status == "completed"
+    assert len(state.tasks["check-carrier"].attempts) == 3
+    shop = Shop(quick, "trouble.yaml")
+    shop.run(until="seed-shop")
+    carrier = next(task for task in shop.tasks if task.id == "check-carrier")
+    assert shop.perform(carrier.run).returncode == 1
+
+
+def test_trouble_rolled_back_to_the_start_leaves_the_shop_as_it_was(quick: Path, tmp_path: Path) -> None:
+    Shop(quick, "plan.yaml").run(until="seed-shop")
+    state = run_for_real(
+        quick / "trouble.yaml", tmp_path / "state", on_unknown="rollback", rollback_to="start"
+    )
+    assert state.status == "rolled_back"
+    assert Shop(quick, "trouble.yaml").contents() == Shop(quick, "plan.yaml").contents()
+    last = state.tasks["check-carrier"].last
+    assert last is not None
+    assert last.failure_class == "unknown"
+    assert "written to while being read" in last.tail
 
 
 def test_shop_rolled_back_to_the_start_is_the_shop_it_was(folder: Path) -> None:
@@ -193,17 +219,39 @@ def test_seed_replaces_whatever_shop_is_there(folder: Path) -> None:
     assert shop.contents() == fresh
 
 
-def test_trouble_lasts_two_attempts_and_comes_back_with_a_new_shop(folder: Path) -> None:
-    shop = Shop(folder, "trouble.yaml")
-    carrier = next(task for task in shop.tasks if task.id == "check-carrier")
-    for attempts in (3, 1):
-        shop.run(until="seed-shop")
-        outcomes = [shop.perform(carrier.run) for _ in range(attempts)]
-        assert [outcome.returncode for outcome in outcomes] == [1, 1, 0][:attempts]
-        assert "written to while being read" in outcomes[0].stdout
-
-
 def test_trouble_is_the_shop_migration_with_one_task_more() -> None:
-    plain, trouble = (load(SAMPLES / "shop" / name) for name in ("plan.yaml", "trouble.yaml"))
+    plain, trouble = (load_plan(SAMPLES / "shop" / name).plan for name in ("plan.yaml", "trouble.yaml"))
     assert {task.id for task in trouble.tasks} - {task.id for task in plain.tasks} == {"check-carrier"}
     assert len(trouble.tasks) == len(plain.tasks) + 1
+
+
+HOUR = 3600.0
+
+
+def test_reference_plan_has_the_known_bounds() -> None:
+    graph = Graph(load_plan(SAMPLES / "reference" / "rolling.yaml").plan)
+    assert len(graph.order) == 39
+    assert graph.work_s == 190 * HOUR
+    assert graph.critical_path_s == 32 * HOUR
+
+
+def test_reference_plan_is_the_same_in_both_models() -> None:
+    rolling, waves = (load_plan(SAMPLES / "reference" / f"{name}.yaml").plan for name in ("rolling", "waves"))
+    assert (rolling.model, waves.model) == ("rolling", "wave")
+    assert (rolling.tasks, rolling.waves, rolling.workers) == (waves.tasks, waves.waves, waves.workers)
+
+
+@pytest.mark.parametrize(("name", "least_h", "most_h"), [("rolling", 48, 48), ("waves", 54, 60)])
+def test_reference_plan_takes_as_long_as_it_is_known_to(name: str, least_h: int, most_h: int) -> None:
+    state = Simulation(load_plan(SAMPLES / "reference" / f"{name}.yaml").plan).run()
+    assert state.status == "completed"
+    assert least_h * HOUR <= state.t <= most_h * HOUR
+
+
+def test_published_figures_stand_beside_the_reference_plan() -> None:
+    published = published_beside(SAMPLES / "reference" / "waves.yaml")
+    assert published is not None
+    assert published.wave is not None
+    assert published.rolling is not None
+    assert (published.wave.makespan, published.rolling.makespan) == (58 * HOUR, 45 * HOUR)
+    assert (published.wave.checkpoints, published.rolling.checkpoints) == (4, 11)

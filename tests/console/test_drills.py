@@ -68,7 +68,8 @@ def play(name: str, folder: Path, answers: Mapping[str, list[Answer]] = {}) -> P
 
             async with anyio.create_task_group() as both:
                 both.start_soon(operate)
-                return await run.runner.run()
+                ended = await run.runner.run()
+        return ended
 
     state = anyio.run(main)
     assert not any(left.values()), f"never asked about {left}"
