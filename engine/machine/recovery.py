@@ -153,16 +153,19 @@ def ask(
 
 
 def skip_subtree(machine: "Machine", task_id: str, reason: str) -> None:
-    """Set the task aside, and with it everything that needs it."""
+    """Set the task aside, and with it everything that needs it.
+
+    What that makes due comes after all of it, so that no checkpoint stands in the middle of a skip."""
     machine.emit(ev.TaskSkipped, task=task_id, reason=reason)
-    machine.frontier.discard(task_id)
-    settle(machine, task_id)
     order = machine.graph.index
+    aside = [task_id]
     for dependant in sorted(machine.graph.descendants(task_id), key=order.__getitem__):
         if machine.state.tasks[dependant].status not in SETTLED:
             machine.emit(ev.TaskBlocked, task=dependant, by=task_id)
-            machine.frontier.discard(dependant)
-            settle(machine, dependant)
+            aside.append(dependant)
+    for each in aside:
+        machine.frontier.discard(each)
+        settle(machine, each)
 
 
 def settle(machine: "Machine", task_id: str) -> None:

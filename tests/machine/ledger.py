@@ -36,6 +36,7 @@ class Ledger:
         waves = wave_plan(plan, graph)
         self.earlier: dict[str, list[str]] = {}
         """Per task: the tasks of all waves before its own; nothing in the rolling model."""
+        self.wave_of = {task_id: wave.id for wave in waves for task_id in wave.tasks}
         done: list[str] = []
         for wave in waves:
             self.earlier |= dict.fromkeys(wave.tasks, list(done) if plan.model == "wave" else [])
@@ -189,9 +190,11 @@ class Ledger:
         assert self.state.status is RunStatus.RUNNING, event
 
     def gate_open(self, task_id: str) -> bool:
-        """Whether all waves before the task's own are settled, and a barrier checkpoint says so."""
+        """Whether the task's wave is open, all before it are settled, and a barrier checkpoint says so."""
         tasks = [self.state.tasks[earlier] for earlier in self.earlier[task_id]]
         settled = max((task.settled_seq for task in tasks), default=0)
+        if self.plan.model == "wave" and self.wave_of[task_id] not in self.state.waves_started:
+            return False
         return all(task.status in SETTLED for task in tasks) and max(self.barriers) >= settled
 
     def startable(self) -> list[str]:

@@ -1,0 +1,26 @@
+"""Undoing: what is in scope, in which order, and what follows from a step that fails."""
+
+from engine.machine import reports as rep
+from engine.plan.models import FailureClass
+from tests.machine.plans import plan, task
+from tests.machine.world import World
+
+
+def checkpoint(run: World) -> World:
+    return run.report(rep.TakeCheckpoint(actor="ann")).saved()
+
+
+def roll_back(run: World, to: str = "last") -> World:
+    return run.decide("rollback", question=0, to=to)
+
+
+def test_no_checkpoint_stands_in_the_middle_of_a_skip() -> None:
+    run = World(
+        plan(task("a"), task("b", "a"), task("c"), task("d", "c"), checkpoints={"progress": 25}, workers=1)
+    )
+    run.fail("a", FailureClass.PERMANENT).saved("cp-0001").succeed("c")
+    roll_back(run, to="cp-0001").succeed("d").finish_everything()
+    assert run.state.status == "rolled_back"
+    run.resume().finish_everything()
+    assert run.state.status == "completed"
+    assert run.statuses() == {"a": "skipped", "b": "blocked", "c": "succeeded", "d": "succeeded"}
