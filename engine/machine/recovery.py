@@ -157,12 +157,13 @@ def skip_subtree(machine: "Machine", task_id: str, reason: str) -> None:
 
     What that makes due comes after all of it, so that no checkpoint stands in the middle of a skip."""
     machine.emit(ev.TaskSkipped, task=task_id, reason=reason)
-    order = machine.graph.index
     aside = [task_id]
-    for dependant in sorted(machine.graph.descendants(task_id), key=order.__getitem__):
-        if machine.state.tasks[dependant].status not in SETTLED:
-            machine.emit(ev.TaskBlocked, task=dependant, by=task_id)
-            aside.append(dependant)
+    for each in aside:
+        for dependant in machine.graph.children[each]:
+            # One that is settled has been through before, and what hangs on it may run.
+            if machine.state.tasks[dependant].status not in SETTLED:
+                machine.emit(ev.TaskBlocked, task=dependant, by=task_id)
+                aside.append(dependant)
     for each in aside:
         machine.frontier.discard(each)
         settle(machine, each)

@@ -24,3 +24,11 @@ def test_no_checkpoint_stands_in_the_middle_of_a_skip() -> None:
     run.resume().finish_everything()
     assert run.state.status == "completed"
     assert run.statuses() == {"a": "skipped", "b": "blocked", "c": "succeeded", "d": "succeeded"}
+
+
+def test_a_skip_blocks_nothing_that_already_has_what_it_needs() -> None:
+    run = World(plan(task("a"), task("b", "a", undo=False), task("c", "b")))
+    roll_back(run.succeed("a", "b").fail("c"), to="start").undo("a").resume()
+    assert run.statuses() == {"a": "running", "b": "succeeded", "c": "running"}
+    run.fail("a", FailureClass.PERMANENT).succeed("c")
+    assert run.statuses() == {"a": "skipped", "b": "succeeded", "c": "succeeded"}
