@@ -177,12 +177,12 @@ class Journal:
         Raises Fenced, EventRefused, JournalBusy or JournalFull when nothing was written (the latter two
         may be tried again), JournalFailed when nobody can tell: then the run has to halt.
         """
-        rows = self._chained(events)
-        if not rows:
+        if not events:
             return self._hash.hex()
         with self._transaction() as connection:
             if (current := self._current_epoch()) != self._epoch:
                 raise Fenced(self.rundir.path, self._epoch, current)
+            rows = self._chained(events)
             connection.executemany("INSERT INTO events (seq, kind, body, hash) VALUES (?, ?, ?, ?)", rows)
         self._acknowledge(rows[-1][0], rows[-1][3])
         self._unfolded_pages += _PAGES_A_COMMIT + sum(len(body) for _, _, body, _ in rows) // _PAGE_BYTES
@@ -225,16 +225,16 @@ class Journal:
         except sqlite3.Error as error:
             raise self._write_error(error, reached) from error
         except BaseException:
-            if not self._rolled_back():
+            if not self._rolled_back(reached):
                 self._broken = "it was interrupted while writing"
             raise
-        if _identities(self.rundir) != self._files:
+        if not self._in_place():
             # The commit went to files that have no name any more; nobody will ever read it.
             raise self._break("its files were moved, replaced or removed while the run was going on")
 
     def _write_error(self, error: sqlite3.Error, reached: str) -> JournalFull | JournalBusy | JournalFailed:
         code = getattr(error, "sqlite_errorcode", -1)
-        if not self._rolled_back():
+        if not self._rolled_back(reached):
             return self._break(str(error))
         if primary_code(error) == sqlite3.SQLITE_BUSY and reached == "begin":
             return JournalBusy(self.rundir.journal, BUSY_TIMEOUT_S)
@@ -243,13 +243,19 @@ class Journal:
             return JournalFull(self.rundir.journal, str(error))
         return self._break(str(error))
 
-    def _rolled_back(self) -> bool:
-        """Roll back what is open; whether the database then ends where it was acknowledged to end."""
+    def _rolled_back(self, reached: str) -> bool:
+        """Roll back what is open; whether it is certain that nothing of it will be read again."""
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            return read_head_row(self._connection, self._genesis)[0] == self._seq
+            return reached != "commit" or read_head_row(self._connection, self._genesis)[0] == self._seq
         except sqlite3.Error:
+            return False
+
+    def _in_place(self) -> bool:
+        try:
+            return _identities(self.rundir) == self._files
+        except OSError:
             return False
 
     def _break(self, why: str) -> JournalFailed:
@@ -290,7 +296,7 @@ class Journal:
     def hash_at(self, seq: int) -> str:
         """The hash (hex) at event `seq`, or at the start for 0. Raises LookupError where there is none."""
         if seq == 0:
-            return self._genesis.hex()
+            return self.meta.genesis
         with self._reading() as connection:
             row = connection.execute("SELECT hash FROM events WHERE seq = ?", (seq,)).fetchone()
         if row is None:
@@ -385,9 +391,6 @@ def _write_new(connection: sqlite3.Connection, meta: Meta, plan_json: bytes) -> 
 
 
 def _identities(rundir: RunDir) -> tuple[tuple[int, int], ...]:
-    """Which files stand under the journal's names now; empty where one is missing."""
-    try:
-        stats = [os.stat(path) for path in (rundir.journal, rundir.wal)]
-    except OSError:
-        return ()
+    """Which files stand under the journal's names now. Raises OSError where one is missing."""
+    stats = [os.stat(path) for path in (rundir.journal, rundir.wal)]
     return tuple((stat.st_dev, stat.st_ino) for stat in stats)

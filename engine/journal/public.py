@@ -29,5 +29,6 @@ def public_json(record: Record, run: str) -> dict[str, Any]:
         value = getattr(event, field)
         if field in public or value is None:
             continue
-        public[field] = value.upper() if field == "failure_class" else msgspec.to_builtins(value)
+        plain = value.upper() if field == "failure_class" else msgspec.to_builtins(value)
+        public[field] = list(plain) if isinstance(plain, tuple) else plain
     return public

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from engine.journal.rundir import fsync_dir
+
 _SIZE = 400  # within one disk sector, so that no power cut leaves half of it
 _READS = 100
 
@@ -34,13 +36,16 @@ class HeadUnreadable(ValueError):
 
 
 def create_head(path: Path, head: Head) -> None:
-    """Write a new witness, durably but for its name in the directory. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a new witness, whole or not at all, and durably. Raises OSError."""
+    new = path.with_name(f"{path.name}.new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         write_head(fd, head)
         os.fsync(fd)
     finally:
         os.close(fd)
+    new.rename(path)
+    fsync_dir(path.parent)
 
 
 def write_head(fd: int, head: Head) -> None:
