@@ -14,7 +14,8 @@ from rich.text import Text
 from console.commands.options import planned
 from console.exits import Exit
 from console.gantt import chart
-from engine.forecast.compare import Comparison, Figures, Forecast, Published, compare, published_beside
+from engine.forecast.compare import Comparison, Forecast, compare
+from engine.forecast.published import Figures, Published, published_beside
 from engine.plan.durations import format_duration
 
 if TYPE_CHECKING:
@@ -51,17 +52,25 @@ def _as_dict(comparison: Comparison, published: Published | None) -> dict[str, A
     return found
 
 
+def _models(published: Published | None) -> list[tuple[str, Figures]]:
+    """The published models, by the names that the report gives them."""
+    if published is None:
+        return []
+    both = (("rolling", published.rolling), ("waves", published.wave))
+    return [(name, figures) for name, figures in both if figures]
+
+
 def _published_as_dict(published: Published) -> dict[str, Any]:
     """In the names and units of the computed figures."""
     models = {
-        model: {
+        "wave" if name == "waves" else name: {
             "makespan_s": figures.makespan,
             "utilisation": figures.utilisation,
             "idle_s": figures.idle,
             "checkpoints": figures.checkpoints,
             "recovery_s": figures.recovery,
         }
-        for model, figures in (("wave", published.wave), ("rolling", published.rolling))
+        for name, figures in _models(published)
     }
     return {"source": published.source, **models}
 
@@ -86,13 +95,12 @@ def _report(comparison: Comparison, published: Published | None, width: int) -> 
 def _table(comparison: Comparison, published: Published | None) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("")
-    for name in ("rolling", "waves", *(("rolling, published", "waves, published") if published else ())):
+    models = _models(published)
+    for name in ("rolling", "waves", *(f"{name}, published" for name, _ in models)):
         table.add_column(name, justify="right", no_wrap=True)
     for name, computed, given in _ROWS:
-        row = [name, computed(comparison.rolling), computed(comparison.wave)]
-        if published:
-            row += [given(published.rolling), given(published.wave)]
-        table.add_row(*row)
+        beside = (given(figures) for _, figures in models)
+        table.add_row(name, computed(comparison.rolling), computed(comparison.wave), *beside)
     return table
 
 
@@ -113,7 +121,7 @@ def _bounds(comparison: Comparison, published: Published | None) -> list[Text]:
         lines.append(Text(f"{noun} no duration and counted as 1s: {', '.join(comparison.assumed[:6])}"))
     if published:
         lines.append(Text(f"Published figures: {published.source}."))
-        for name, figures in (("rolling", published.rolling), ("waves", published.wave)):
+        for name, figures in _models(published):
             if figures.makespan < comparison.bound_s:
                 lines.append(
                     Text(

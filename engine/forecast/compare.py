@@ -1,20 +1,14 @@
 """What to expect of a plan: both models run in virtual time, beside the bounds that neither can beat."""
 
-from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
 import msgspec
-from pydantic import Field
 
 from engine.forecast.simulation import Simulation
 from engine.graph import Graph
 from engine.machine.metrics import metrics
 from engine.machine.state import State
-from engine.plan.models import Duration, Model, Number, Plan, Strict
-from engine.plan.validation import read_as
-
-PUBLISHED = "published.yaml"
-"""A file of this name beside a plan holds figures that were published about it."""
+from engine.plan.models import Model, Plan
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -58,22 +52,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bound_s(self) -> float:
         return max(self.work_bound_s, self.critical_path_s)
-
-
-class Figures(Strict):
-    """Published figures of one model. Times in seconds; `recovery` is how long a failed run needs."""
-
-    makespan: Duration
-    utilisation: Annotated[Number, Field(ge=0, le=1)]
-    idle: Duration
-    checkpoints: int
-    recovery: Duration | None = None
-
-
-class Published(Strict):
-    source: str
-    wave: Figures
-    rolling: Figures
 
 
 def compare(plan: Plan) -> Comparison:
@@ -123,9 +101,3 @@ def bars_of(state: State) -> tuple[Bar, ...]:
         if attempt.ended_t is not None
     )
     return tuple(sorted(bars, key=lambda bar: (bar.lane, bar.start_s)))
-
-
-def published_beside(plan_file: Path) -> Published | None:
-    """The published figures that stand beside a plan; raises PlanErrors where they cannot be read."""
-    file = plan_file.parent / PUBLISHED
-    return read_as(file, Published) if file.exists() else None

@@ -81,11 +81,17 @@ def due_before(machine: "Machine", task_id: str) -> bool:
 def hold_for(machine: "Machine", task_id: str, lane: int) -> None:
     """Keep `lane` for a risky task until its checkpoint is durable."""
     machine.emit(ev.TaskWaiting, task=task_id, reason="its checkpoint is being written", lane=lane)
-    for saving in machine.saving.values():
-        if saving.position >= machine.state.settled_changed_seq:
-            saving.tasks.append(task_id)
-            return
-    save(machine, "risk", note=f"before {task_id}", task=task_id)
+    saving = _fresh_saving(machine)
+    if saving:
+        saving.tasks.append(task_id)
+    else:
+        save(machine, "risk", note=f"before {task_id}", task=task_id)
+
+
+def _fresh_saving(machine: "Machine") -> Saving | None:
+    """A checkpoint that is being written, and holds all that is completed now."""
+    changed = machine.state.settled_changed_seq
+    return next((saving for saving in machine.saving.values() if saving.position >= changed), None)
 
 
 def hold_again(machine: "Machine", task_id: str) -> None:
@@ -200,7 +206,7 @@ def set_timer(machine: "Machine") -> None:
 def on_timer(machine: "Machine") -> None:
     if machine.state.status is not RunStatus.RUNNING:
         return
-    if outdated(machine.state):
+    if outdated(machine.state) and _fresh_saving(machine) is None:
         save(machine, "time")
     set_timer(machine)
 

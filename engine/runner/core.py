@@ -142,7 +142,7 @@ class Runner:
         while not self._inbox:
             self._news = anyio.Event()
             now = self.clock.t()
-            if self._due and (self._due[0][0] <= now or (self.clock.jumps and not self._busy)):
+            if self._due and (not self._busy if self.clock.jumps else self._due[0][0] <= now):
                 due_t, _, report = heapq.heappop(self._due)
                 self.clock.jump(due_t)
                 self._inbox.append(report)
