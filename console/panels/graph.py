@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
@@ -125,18 +126,20 @@ runs on behind the other.
             self.follow = False
 
     def _show(self, tasks: Sequence[str]) -> None:
-        """Scroll as little as it takes to bring these tasks into the middle of what can be seen."""
+        """Bring these tasks into the middle, unless all of them can be seen already."""
         picture = self._picture
         shown = [task for task in tasks if picture and task in picture.outline.column]
         if picture is None or not shown:
             return
-        xs = [picture.x(task) for task in shown]
+        left = min(picture.x(task) for task in shown)
+        right = max(picture.x(task) + picture.room[task] for task in shown)
         rows = [picture.layers.row[task] for task in shown]
+        x, y = self.scroll_offset
         width, height = self.room.width, self._body_height
-        if picture.width > width:
-            self.scroll_to(x=(min(xs) + max(xs)) // 2 + 8 - width // 2, animate=False)
-        if picture.layers.height > height:
-            self.scroll_to(y=(min(rows) + max(rows)) // 2 - height // 2, animate=False)
+        if left < x or right > x + width:
+            self.scroll_to(x=max(0, (left + right - width) // 2), animate=False)
+        if min(rows) < y or max(rows) >= y + height:
+            self.scroll_to(y=max(0, (min(rows) + max(rows) - height) // 2), animate=False)
 
     # -- layout --------------------------------------------------------------------------------------
 
@@ -279,7 +282,7 @@ runs on behind the other.
         if self.selected is None:
             count = plural(len(self.view.graph.order), "task")
             heavy = ("━━ critical path", self.ink(CRITICAL.colour))
-            return self.text_strip(joined([(f" {count}  ", quiet), heavy]))
+            return self._with_arrows(joined([(f" {count}  ", quiet), heavy]))
         task = self.view.state.tasks[self.selected]
         mark = STATUS[task.status]
         graph = self.view.graph
@@ -295,4 +298,12 @@ runs on behind the other.
         parts.append((f"  needs {needs}, {feeds} depend on it", quiet))
         if not self.follow:
             parts.append(("  f: follow the frontier", quiet))
-        return self.text_strip(joined(parts))
+        return self._with_arrows(joined(parts))
+
+    def _with_arrows(self, text: Text) -> Strip:
+        """`text`, and at its right end the directions in which there is more of the graph."""
+        x, y = self.scroll_offset
+        more = zip("◂▸▴▾", (x > 0, x < self.max_scroll_x, y > 0, y < self.max_scroll_y), strict=True)
+        arrows = " ".join(arrow for arrow, there in more if there)
+        text.truncate(self.room.width - cell_len(arrows) - 1, overflow="ellipsis", pad=True)
+        return self.text_strip(text + joined([(arrows, self.ink("accent"))]))

@@ -12,9 +12,8 @@ from textual.strip import Strip
 from console.look import STATUS, TRIGGER, one_line, plural
 from console.messages import TaskSelected
 from console.panels.axis import Axis, horizon, whole, zoomed
-from console.panels.canvas import BOLD, Canvas, Row, clip_middle, joined
+from console.panels.canvas import Canvas, Row, clip_middle, joined
 from console.panels.history import History, Span, Track
-from console.panels.timing import timing_words
 from console.run_view import RunView
 from engine.machine.transitions import TaskStatus
 
@@ -108,6 +107,11 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         return max(len(self.view.state.lanes), 1 + max(self._history.lanes, default=-1))
 
     @property
+    def _open(self) -> bool:
+        """Whether there is a now, with a past and a future."""
+        return self.view.state.started and not self.view.state.finished
+
+    @property
     def _gutter(self) -> int:
         return len(f"lane {self._lanes} 100% ")
 
@@ -179,17 +183,16 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         return line.strip(self.base)
 
     def _draw_labels(self, line: Row) -> None:
-        quiet = self.ink("quiet")
-        end = 0
+        cell = self._axis.cell(self.view.now_t)
+        taken = range(0)
+        if self._open and 0 <= cell < self._axis.cells:
+            now = min(self._gutter + cell, line.width - len("now"))
+            line.put(now, "now", self.ink("accent", bold=True))
+            taken = range(now - 1, now + len("now") + 1)
         for cell, label in self._axis.ticks():
             x = self._gutter + cell
-            if x >= end and x + len(label) <= line.width:
-                end = line.put(x, label, quiet) + 1
-        now = self._axis.cell(self.view.now_t)
-        if self.view.state.started and not self.view.state.finished and 0 <= now < self._axis.cells:
-            x = min(self._gutter + now, line.width - 3)
-            line.put(max(0, x - 1), "     "[: line.width - x + 1])
-            line.put(x, "now", self.ink("accent", bold=True))
+            if x + len(label) <= line.width and (x >= taken.stop or x + len(label) <= taken.start):
+                line.put(x, label, self.ink("quiet"))
 
     def _draw_ruler(self, line: Row) -> None:
         axis, gutter = self._axis, self._gutter
@@ -197,7 +200,7 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         for cell, _ in axis.ticks():
             self._put(line, cell, "┬", "quiet")
         now = axis.cell(self.view.now_t)
-        if self.view.state.started and not self.view.state.finished:
+        if self._open:
             self._put(line, now, "▼", "accent")
         for checkpoint in self.view.state.checkpoints.values():
             mark = TRIGGER[checkpoint.trigger]
@@ -210,7 +213,7 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
     def _draw_uprights(self, line: Row, free: Sequence[int]) -> None:
         """The line at now, and the barriers, through the cells that nothing else stands in."""
         now = self._axis.cell(self.view.now_t)
-        if now in free and self.view.state.started and not self.view.state.finished:
+        if now in free and self._open:
             self._put(line, now, "│", "accent")
         for t, _ in self._history.barriers:
             self._put(line, self._ending_cell(t), "‖", "barrier")
@@ -284,12 +287,6 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
 
     def _caption(self) -> Strip:
         quiet = self.ink("quiet")
-        if self.selected is not None:
-            task = self.view.state.tasks[self.selected]
-            mark = STATUS[task.status]
-            parts = [(f"{mark.glyph} ", self.ink(mark.colour, bold=True)), (task.id, BOLD)]
-            words = [(f"  {mark.word}", self.ink(mark.colour)), (timing_words(self.view, task.id), quiet)]
-            return self.text_strip(joined([*parts, *words]))
         now = self.view.now_t
         busy = sum(track.busy(now) for track in self._history.lanes.values())
         share = f"{busy / now / self._lanes:.0%}" if now > 0 else "–"

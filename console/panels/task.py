@@ -110,7 +110,7 @@ class and rule of each failure, and the end of its output, which follows while t
         for label, tasks in (("needs", parents), ("feeds", children)):
             if tasks:
                 lines += self._field(label, self._with_status(tasks))
-        lines += self._field("place", ", ".join(self._place(task)))
+        lines += self._field("about", ", ".join(self._about(task)))
         held = [f"lock {lock}" for lock in task.locks]
         held += [f"{units} of {pool}" for pool, units in task.uses.items()]
         if held:
@@ -151,7 +151,7 @@ class and rule of each failure, and the end of its output, which follows while t
             parts.append((f"and {len(tasks) - _NAMED} more", self.ink("quiet")))
         return joined(parts)
 
-    def _place(self, task: Task) -> Iterable[str]:
+    def _about(self, task: Task) -> Iterable[str]:
         if task.phase:
             yield f"phase {task.phase}"
         if task.wave and self.view.plan.model == "wave":

@@ -43,8 +43,9 @@ rollback; it is shown in full and confirmed before anything happens."""
 
     def prepare(self) -> None:
         lines = [("", self._next_words())]
+        kept = {checkpoint.id for checkpoint in self.view.state.kept_checkpoints()}
         for checkpoint in reversed(self.view.state.checkpoints.values()):
-            lines.append((checkpoint.id, self._heading(checkpoint)))
+            lines.append((checkpoint.id, self._heading(checkpoint, checkpoint.id in kept)))
             if checkpoint.id == self.chosen:
                 lines += [(checkpoint.id, text) for text in self._details(checkpoint)]
         self._lines = tuple(lines)
@@ -84,15 +85,14 @@ rollback; it is shown in full and confirmed before anything happens."""
 
     # -- what there is to say ----------------------------------------------------------------------
 
-    def _heading(self, checkpoint: Checkpoint) -> Text:
+    def _heading(self, checkpoint: Checkpoint, kept: bool) -> Text:
         mark = TRIGGER[checkpoint.trigger]
         quiet = self.ink("quiet")
-        kept = checkpoint in self.view.state.kept_checkpoints()
         return joined(
             [
                 (f" {mark.glyph} ", self.ink(mark.colour, bold=True)),
                 (f"{mark.word:<9}", self.ink(mark.colour)),
-                (f"{ago(self.view.now_t - checkpoint.t):>9}", self.ink("foreground")),
+                (f"{ago(self.view.now_t - checkpoint.t):>11}", self.ink("foreground")),
                 (f"  {checkpoint.completed:>3} done  ", quiet),
                 (checkpoint.id, BOLD if kept else quiet),
                 ("" if checkpoint.stable else "  not stable", self.ink("status-failed")),
@@ -145,7 +145,7 @@ rollback; it is shown in full and confirmed before anything happens."""
         if state.status is not RunStatus.RUNNING:
             return "the next one comes when the run goes on"
         causes = [words for words in (self._by_progress(), self._by_part(), self._by_time()) if words]
-        return "next: " + ", or ".join(causes) if causes else "none is due before the end"
+        return f"next: {', '.join(causes)}" if causes else "none is due before the end"
 
     def _by_progress(self) -> str:
         state, step = self.view.state, self.view.plan.checkpoints.progress
@@ -154,20 +154,23 @@ rollback; it is shown in full and confirmed before anything happens."""
         if percent > 100:
             return ""
         left = -(-percent * total // 100) - state.settled
-        return f"{percent} % in {plural(left, 'task')}"
+        return f"at {percent} % ({plural(left, 'task')})"
 
     def _by_part(self) -> str:
         """The wave under way, or the phase with the fewest tasks left."""
         state, plan = self.view.state, self.view.plan
         if plan.model == "wave":
             wave = next(reversed(state.waves_started), None)
-            return f"the barrier of {wave}" if wave and wave not in state.barriers else ""
+            return f"at the barrier of {wave}" if wave and wave not in state.barriers else ""
         left = dict.fromkeys(phase_order(plan) if plan.checkpoints.phases else (), 0)
         for task in plan.tasks:
             if task.phase in left and state.tasks[task.id].status not in SETTLED:
                 left[task.phase] += 1
-        nearest = min(((count, phase) for phase, count in left.items() if count), default=None)
-        return f"{nearest[1]} complete in {plural(nearest[0], 'task')}" if nearest else ""
+        begun = {task.phase for task in plan.tasks if state.tasks[task.id].attempts}
+        nearest = min(
+            ((count, phase) for phase, count in left.items() if count and phase in begun), default=None
+        )
+        return f"at the end of {nearest[1]} ({plural(nearest[0], 'task')})" if nearest else ""
 
     def _by_time(self) -> str:
         every = self.view.plan.checkpoints.every

@@ -1,6 +1,8 @@
 """One line on how far the parts of the plan are: its waves and their barriers, or its phases."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -9,18 +11,29 @@ from textual.strip import Strip
 
 from console.look import STATUS, TRIGGER, Mark, one_line
 from console.panels.canvas import Canvas, clip, joined
-from console.sentences import some_of
 from engine.machine.transitions import SETTLED, TaskStatus
 from engine.plan.waves import phase_order, wave_plan
 
-_BAR = 8
-"""Cells of a part's bar, where there is room for one."""
 _TROUBLE = (TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK, TaskStatus.ROLLED_BACK)
+_NO_PHASE = "no phase"
+
+
+class Fit(NamedTuple):
+    """How much is said: cells of bars, cells of titles of parts under way, of other titles, and whether it is
+    said what the barrier waits for."""
+
+    bars: int
+    title: int
+    other: int
+    words: bool
+
+
 _FITS = (
-    *((_BAR, 40, True), (_BAR // 2, 40, True), (0, 40, True), (0, 12, True)),
-    *((0, 12, False), (0, 8, False), (0, 5, False), (0, 0, False)),
+    *(Fit(8, 40, 40, True), Fit(4, 40, 40, True), Fit(0, 40, 40, True), Fit(0, 12, 12, True)),
+    *(Fit(0, 40, 40, False), Fit(0, 12, 12, False), Fit(0, 12, 5, False)),
+    *(Fit(0, 12, 0, False), Fit(0, 5, 0, False), Fit(0, 0, 0, False)),
 )
-"""What is given up, step by step, until the line fits: (cells of bars, cells of titles, barrier words)."""
+"""What is given up, step by step, until the line fits."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Part:
     tasks: tuple[str, ...]
     settled: int
     mark: Mark
-    barrier: bool = False
+    barrier: bool
     """Whether a barrier stands behind it that has not been passed."""
 
     @property
@@ -41,7 +54,7 @@ class Part:
 
 class WavesStrip(Canvas, can_focus=False):
     DEFAULT_CSS = """
-    WavesStrip { height: 1; overflow: hidden; }
+    WavesStrip { height: 1; padding: 0 1; overflow: hidden; }
     """
 
     def draw_line(self, y: int) -> Strip:
@@ -50,36 +63,36 @@ class WavesStrip(Canvas, can_focus=False):
             return self.blank()
         barrier = self._barrier_words()
         text = Text()
-        for bars, cut, words in _FITS:
-            text = self._line(parts, bars, cut) + (barrier if words else Text())
+        for fit in _FITS:
+            text = self._line(parts, fit) + (barrier if fit.words else Text())
             if cell_len(text.plain) <= self.room.width:
                 break
         return self.text_strip(text)
 
     # -- what there is to say ----------------------------------------------------------------------
 
-    def _parts(self) -> list[Part]:
+    @cached_property
+    def _members(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(id, title, tasks) of each part. The plan never changes under a run."""
         plan, graph = self.view.plan, self.view.graph
         if plan.model == "wave":
-            barriers = self.view.state.barriers
-            return [
-                self._part(wave.title, wave.tasks, wave.id not in barriers) for wave in wave_plan(plan, graph)
-            ]
+            return [(wave.id, wave.title, wave.tasks) for wave in wave_plan(plan, graph)]
         phases = phase_order(plan)
-        if phases:
-            members: dict[str | None, list[str]] = {}
-            for task in plan.tasks:
-                members.setdefault(task.phase, []).append(task.id)
-            titled = [(phase, members[phase]) for phase in phases if phase in members]
-            return [
-                self._part(title, tuple(tasks))
-                for title, tasks in [*titled, *([("no phase", members[None])] if None in members else [])]
-            ]
+        if not phases:
+            return [(str(n), f"step {n}", tasks) for n, tasks in enumerate(graph.generations, start=1)]
+        members: dict[str, list[str]] = {phase: [] for phase in phases}
+        for task in plan.tasks:
+            members.setdefault(task.phase or _NO_PHASE, []).append(task.id)
+        return [(phase, phase, tuple(tasks)) for phase, tasks in members.items() if tasks]
+
+    def _parts(self) -> list[Part]:
+        in_waves = self.view.plan.model == "wave"
         return [
-            self._part(f"step {number}", tasks) for number, tasks in enumerate(graph.generations, start=1)
+            self._part(title, tasks, barrier=in_waves and part not in self.view.state.barriers)
+            for part, title, tasks in self._members
         ]
 
-    def _part(self, title: str, tasks: tuple[str, ...], barrier: bool = False) -> Part:
+    def _part(self, title: str, tasks: tuple[str, ...], *, barrier: bool) -> Part:
         statuses = [self.view.state.tasks[task].status for task in tasks]
         settled = sum(status in SETTLED for status in statuses)
         trouble = next((status for status in _TROUBLE if status in statuses), None)
@@ -97,32 +110,32 @@ class WavesStrip(Canvas, can_focus=False):
         state = self.view.state
         if self.view.plan.model != "wave" or state.finished:
             return Text()
-        opened = [
-            wave for wave in wave_plan(self.view.plan, self.view.graph) if wave.id in state.waves_started
-        ]
-        if not opened or opened[-1].id in state.barriers:
+        wave = next(reversed(state.waves_started), None)
+        if wave is None or wave in state.barriers:
             return Text()
-        holding = [task for task in opened[-1].tasks if state.tasks[task].status not in SETTLED]
-        return joined([(f"   waits for {some_of(holding)}", self.ink("barrier"))])
+        tasks = next(tasks for part, _, tasks in self._members if part == wave)
+        holding = [task for task in tasks if state.tasks[task].status not in SETTLED]
+        more = f" and {len(holding) - 1} more" if len(holding) > 1 else ""
+        words = f"waits for {holding[0]}{more}" if holding else "waits for its checkpoint"
+        return joined([(f"   {TRIGGER['barrier'].glyph} {words}", self.ink("barrier"))])
 
     # -- drawing -----------------------------------------------------------------------------------
 
-    def _line(self, parts: list[Part], bars: int, cut: int) -> Text:
-        """All parts, with bars of so many cells, and titles of at most `cut` cells."""
+    def _line(self, parts: list[Part], fit: Fit) -> Text:
         pieces: list[tuple[str, Style] | str] = []
         for number, part in enumerate(parts):
             if number:
                 pieces.append(self._between(parts[number - 1]))
             done = part.mark is STATUS[TaskStatus.SUCCEEDED]
             weak = done or not part.begun
-            title = clip(part.title, cut)
+            title = clip(part.title, fit.other if weak else fit.title)
             pieces.append((part.mark.glyph, self.ink(part.mark.colour, bold=True)))
             pieces.append((f" {title}" if title else "", self.ink("quiet" if weak else "foreground")))
             pieces.append((f" {part.settled}/{len(part.tasks)}", self.ink("quiet")))
-            if bars and not weak:
-                full = part.settled * bars // len(part.tasks)
+            if fit.bars and not weak:
+                full = part.settled * fit.bars // len(part.tasks)
                 pieces += [" ", ("━" * full, self.ink(part.mark.colour))]
-                pieces.append(("─" * (bars - full), self.ink("frame")))
+                pieces.append(("─" * (fit.bars - full), self.ink("frame")))
         return joined(pieces)
 
     def _between(self, before: Part) -> tuple[str, Style]:
