@@ -114,7 +114,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
                 yield Menu()
                 yield Static(id="detail")
                 yield Confirm()
-            yield Hints(id="hints")
+            yield Hints()
 
     def on_mount(self) -> None:
         self._menus = [self.top()]

@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Log
 
 from console.look import plural
-from console.recovery.widgets import Hint, Hints, hint_line
+from console.recovery.widgets import Hint, Hints
 
 
 class OutputScreen(ModalScreen[None]):
@@ -41,7 +41,7 @@ class OutputScreen(ModalScreen[None]):
             Hint("c", "copy", "screen.copy"),
             Hint("esc", "back", "screen.dismiss"),
         )
-        yield Hints(hint_line(hints), id="output-hints")
+        yield Hints(*hints, id="output-hints")
 
     def on_mount(self) -> None:
         text = self.query_one(Log)

@@ -2,6 +2,7 @@
 
 from console.look import one_line
 from console.run_view import RunView
+from console.sentences import sentence
 from engine.machine import events as ev
 from engine.machine.reports import Decide
 from engine.machine.state import State
@@ -33,24 +34,14 @@ def answer_to(view: RunView, sent: Decide, since: int) -> ev.DecisionMade | ev.D
     return None
 
 
-def chosen(decision: ev.DecisionMade) -> str:
-    """What was decided, in words: `skip (waive)`, `rollback to c0003`, `retry`."""
-    if decision.action == "rollback":
-        return f"rollback to {decision.to}"
-    return decision.action + (f" ({words(decision.mode)})" if decision.mode else "")
-
-
 def words(name: str) -> str:
     """A status or a mode as people write it."""
     return name.replace("_", " ")
 
 
 def _fate(event: ev.Event, question: int) -> str:
-    if isinstance(event, ev.DecisionMade) and event.question == question:
-        why = f": “{one_line(event.reason)}”" if event.reason else ""
-        return f"{one_line(event.actor)} has answered it with {chosen(event)}{why}."
-    if isinstance(event, ev.QuestionWithdrawn) and event.question == question:
-        return f"The question was withdrawn: {one_line(event.reason)}."
+    if isinstance(event, ev.DecisionMade | ev.QuestionWithdrawn) and event.question == question:
+        return f"{sentence(event)}. Nothing is left to decide here."
     return ""
 
 

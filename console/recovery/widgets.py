@@ -23,8 +23,8 @@ class Fact(Horizontal):
     Fact > .value { width: 1fr; height: auto; }
     """
 
-    def __init__(self, label: str, value: Content | str, *, width: int = 11) -> None:
-        super().__init__()
+    def __init__(self, label: str, value: Content | str, *, width: int = 11, classes: str = "") -> None:
+        super().__init__(classes=classes)
         self._label = label
         self._value = value
         self._label_width = width
@@ -145,11 +145,14 @@ class Hints(Static):
             link-color: $quiet; link-style: none; }
     """
 
+    def __init__(self, *hints: Hint, id: str = "hints") -> None:
+        super().__init__(_line(hints), id=id)
+
     def show(self, hints: Iterable[Hint]) -> None:
-        self.update(hint_line(hints))
+        self.update(_line(hints))
 
 
-def hint_line(hints: Iterable[Hint]) -> Content:
+def _line(hints: Iterable[Hint]) -> Content:
     return Content("   ").join([_hint(hint) for hint in hints])
 
 
