@@ -14,7 +14,7 @@ from engine.machine.state import Question, State
 from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.durations import format_duration
 
-GAP = "  ·  "
+GAP = " · "
 
 
 class Part(NamedTuple):
@@ -85,7 +85,7 @@ def status_parts(
     the run is expected to end, on its clock."""
     state = view.state
     if not state.started:
-        return [Part("·  not started", "bold", 9)]
+        return [_headed(STATUS[TaskStatus.PENDING], "not started")]
     parts = [_headline(view, engine_gone)]
     if question := _first(state):
         parts.append(Part(question_text(question), "bold", 8))

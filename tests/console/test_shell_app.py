@@ -30,7 +30,7 @@ def anyio_backend() -> str:
 
 
 @asynccontextmanager
-async def console(run: LiveRun, size: tuple[int, int] = (120, 36), **options: Any) -> AsyncIterator[Desk]:
+async def console(run: LiveRun, size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[Desk]:
     app = ConsoleApp(run.view, events=run.feed, actor="ana", now=lambda: START, **options)
     async with app.run_test(size=size) as pilot:
         desk = Desk(pilot, run)
@@ -178,7 +178,7 @@ async def test_a_question_opens_its_dialog_by_itself_and_can_be_put_aside() -> N
         assert isinstance(desk.app.screen, RecoveryDialog)
         await desk.press("escape")
         assert isinstance(desk.app.screen, RunScreen)
-        assert desk.status.startswith("? 1 question  ·  a failed: exit 3  ·  r answers")
+        assert desk.status.startswith("? 1 question · a failed: exit 3 · r answers")
         await desk.settle()
         assert isinstance(desk.app.screen, RunScreen), "what was put aside stays aside"
         assert "Answer" in desk.footer
