@@ -104,7 +104,7 @@ rollback; it is shown in full and confirmed before anything happens."""
     def _details(self, checkpoint: Checkpoint) -> list[Text]:
         """What the checkpoint holds, and what a rollback to it would undo."""
         state = self.view.state
-        undo = scope(state, self.view.plan, checkpoint.position)
+        undo = scope(state, self.view.graph, checkpoint.position)
         quiet, text = self.ink("quiet"), self.ink("foreground")
         total = len(state.tasks)
         saved = f"{checkpoint.completed} of {total} tasks completed, event {checkpoint.position}"

@@ -6,12 +6,13 @@ anything: a failed step, a pause for a question, an abort, a crash.
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.graph import Graph
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
-from engine.plan.models import FailureClass, Plan
+from engine.plan.models import FailureClass
 
 if TYPE_CHECKING:
     from engine.machine.core import Machine
@@ -43,19 +44,19 @@ def automatic_target(state: State) -> str:
     return barriers[-1] if barriers else "start"
 
 
-def scope(state: State, plan: Plan, to_seq: int) -> Scope:
-    """What a rollback to event `to_seq` undoes.
+def scope(state: State, graph: Graph, to_seq: int) -> Scope:
+    """What a rollback to event `to_seq` undoes: against the dependencies, and of several the latest first.
 
-    A dependant always succeeds after what it depends on, so the reverse of that order is a reverse
-    dependency order."""
-    undone = {task.id: task.rollback is not None for task in plan.tasks}
+    The order in which tasks succeeded would not do: what a rollback left applied is older than its needs are
+    once those have run again."""
+    undone = {task.id: task.rollback is not None for task in state.plan.tasks}
     succeeded = sorted(
         (
             task
             for task in state.tasks.values()
             if task.status is TaskStatus.SUCCEEDED and task.settled_seq > to_seq
         ),
-        key=lambda task: -task.settled_seq,
+        key=lambda task: (-graph.generation[task.id], -task.settled_seq),
     )
     return Scope(
         tasks=tuple(task.id for task in succeeded if undone[task.id]),
@@ -69,7 +70,7 @@ def begin(machine: "Machine") -> None:
     wanted = state.rollback_wanted
     assert wanted is not None
     to, to_seq = target_seq(state, wanted.to) or ("start", 0)
-    tasks, stay = scope(state, machine.plan, to_seq)
+    tasks, stay = scope(state, machine.graph, to_seq)
     if stay and wanted.actor == "engine":
         reason = (
             f"{wanted.reason}. A rollback to {to} cannot undo {', '.join(stay)}: "

@@ -1,5 +1,6 @@
 """Undoing: what is in scope, in which order, and what follows from a step that fails."""
 
+from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.plan.models import FailureClass
 from tests.machine.plans import plan, task
@@ -32,3 +33,12 @@ def test_a_skip_blocks_nothing_that_already_has_what_it_needs() -> None:
     assert run.statuses() == {"a": "running", "b": "succeeded", "c": "running"}
     run.fail("a", FailureClass.PERMANENT).succeed("c")
     assert run.statuses() == {"a": "skipped", "b": "succeeded", "c": "succeeded"}
+
+
+def test_steps_go_against_the_dependencies_even_where_a_need_was_run_again_later() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c", "b")))
+    roll_back(run.succeed("a", "b").fail("c"), to="start")
+    run.fail("b", purpose="rollback").decide("skip", "leave_applied").undo("a")
+    run.resume().succeed("a").fail("c")
+    roll_back(run, to="start")
+    assert run.of(ev.RollbackStarted)[-1].tasks == ("b", "a")
