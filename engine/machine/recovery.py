@@ -118,7 +118,12 @@ def on_probe(machine: "Machine", report: rep.ProbeAnswered) -> None:
 
 def _permanent(machine: "Machine", report: rep.Failed) -> None:
     """Critical: roll back to the last safe place, and stop. Otherwise skip the task and its dependants."""
-    if machine.task(report.task).critical:
+    if not machine.task(report.task).critical:
+        skip_subtree(machine, report.task, f"failed PERMANENT: {report.reason}")
+    elif machine.state.rollback_wanted:
+        # A decision stands, and is not replaced. Should nothing come of it, this failure still needs one.
+        ask(machine, report.task, f"{report.reason} (PERMANENT and critical)")
+    else:
         machine.emit(
             ev.DecisionMade,
             question=0,
@@ -129,8 +134,6 @@ def _permanent(machine: "Machine", report: rep.Failed) -> None:
             reason=f"{report.task} is critical and failed PERMANENT: {report.reason}",
             on_seq=machine.state.seq,
         )
-    else:
-        skip_subtree(machine, report.task, f"failed PERMANENT: {report.reason}")
 
 
 def _unknown(machine: "Machine", report: rep.Failed) -> None:

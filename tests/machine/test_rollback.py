@@ -42,3 +42,18 @@ def test_steps_go_against_the_dependencies_even_where_a_need_was_run_again_later
     run.resume().succeed("a").fail("c")
     roll_back(run, to="start")
     assert run.of(ev.RollbackStarted)[-1].tasks == ("b", "a")
+
+
+def test_of_two_critical_failures_the_second_is_not_forgotten() -> None:
+    run = World(plan(task("z", undo=False), task("a", "z", critical=True), task("b", "z", critical=True)))
+    run.succeed("z").fail("a", FailureClass.PERMANENT).fail("b", FailureClass.PERMANENT)
+    while run.state.questions:
+        run.decide("skip", "subtree")
+    assert run.finish_everything().state.status == "completed"
+
+
+def test_a_critical_failure_does_not_change_where_the_operator_rolls_back_to() -> None:
+    run = World(plan(task("a"), task("b"), task("c", critical=True)))
+    checkpoint(run.succeed("a"))
+    roll_back(run, to="start").succeed("b").fail("c", FailureClass.PERMANENT)
+    assert run.of(ev.RollbackStarted)[-1].to == "start"
