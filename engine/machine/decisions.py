@@ -69,12 +69,12 @@ def refusal(state: State, report: rep.Decide) -> str:
         return f"the run is {state.status}"
     if state.stopping:
         return "the run is stopping"
+    if report.action == "rollback" and (state.rollback or state.rollback_wanted):
+        return "a rollback is under way already"
     if report.action == "rollback" and rollback.target_seq(state, report.to) is None:
         return f"there is no checkpoint {report.to} to roll back to"
     if report.question == 0:
-        if report.action != "rollback":
-            return "there is no such question"
-        return "a rollback is under way already" if state.rollback or state.rollback_wanted else ""
+        return "" if report.action == "rollback" else "there is no such question"
     question = state.questions.get(report.question)
     if question is None:
         return "the question is no longer open"
@@ -107,13 +107,15 @@ def _refuse(machine: "Machine", report: rep.Decide, why: str) -> None:
 
 
 def _carry_out(machine: "Machine", question: Question | None, report: rep.Decide) -> None:
+    # Named now: by the time nothing is in flight, another checkpoint may be the last one, or the kept one.
+    place = rollback.target_seq(machine.state, report.to) if report.action == "rollback" else None
     machine.emit(
         ev.DecisionMade,
         question=report.question,
         task=question.task if question else "",
         action=report.action,
         mode=report.mode,
-        to=report.to if report.action == "rollback" else "",
+        to=place[0] if place else "",
         actor=report.actor,
         reason=report.reason,
         on_seq=machine.state.seq,

@@ -37,11 +37,12 @@ def target_seq(state: State, to: str) -> tuple[str, int] | None:
 
 
 def automatic_target(state: State) -> str:
-    """Where a rollback that nobody chose goes: in waves to the barrier before the open wave, else `last`."""
-    if state.plan.model == "rolling":
-        return "last"
-    barriers = [c.id for c in state.kept_checkpoints() if c.trigger == "barrier"]
-    return barriers[-1] if barriers else "start"
+    """Where a rollback that nobody chose goes: in waves to the barrier before the open wave, else to the last
+    stable checkpoint; where there is none, to the start."""
+    place = state.last_stable_checkpoint
+    if state.plan.model == "wave":
+        place = next((c for c in reversed(state.kept_checkpoints()) if c.trigger == "barrier"), None)
+    return place.id if place else "start"
 
 
 def scope(state: State, graph: Graph, to_seq: int) -> Scope:
@@ -69,7 +70,8 @@ def begin(machine: "Machine") -> None:
     state = machine.state
     wanted = state.rollback_wanted
     assert wanted is not None
-    to, to_seq = target_seq(state, wanted.to) or ("start", 0)
+    to = wanted.to
+    to_seq = 0 if to == "start" else state.checkpoints[to].position
     tasks, stay = scope(state, machine.graph, to_seq)
     if stay and wanted.actor == "engine":
         reason = (

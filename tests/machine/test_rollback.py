@@ -57,3 +57,27 @@ def test_a_critical_failure_does_not_change_where_the_operator_rolls_back_to() -
     checkpoint(run.succeed("a"))
     roll_back(run, to="start").succeed("b").fail("c", FailureClass.PERMANENT)
     assert run.of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_last_is_the_checkpoint_that_was_last_when_the_operator_decided() -> None:
+    run = World(plan(task("a"), task("b"), task("c", "a")))
+    checkpoint(run.succeed("a"))
+    checkpoint(roll_back(run).succeed("b")).succeed("c")
+    assert run.of(ev.RollbackStarted)[-1].to == "cp-0001"
+    assert run.of(ev.RollbackStarted)[-1].tasks == ("c", "b")
+
+
+def test_a_rollback_goes_where_it_was_sent_even_if_newer_checkpoints_push_that_one_out() -> None:
+    run = World(plan(task("a"), task("b"), task("c", "a"), checkpoints={"keep": 1}))
+    checkpoint(run.succeed("a"))
+    checkpoint(roll_back(run, to="cp-0001").succeed("b")).succeed("c")
+    assert run.of(ev.RollbackStarted)[-1].to == "cp-0001"
+    assert run.of(ev.RollbackStarted)[-1].tasks == ("c", "b")
+
+
+def test_a_rollback_that_was_decided_is_not_replaced_by_another() -> None:
+    run = World(plan(task("a"), task("b"), task("c"), task("d")))
+    checkpoint(run.succeed("d")).fail("a").fail("b")
+    run.decide("rollback", to="start").decide("rollback", to="cp-0001")
+    assert run.of(ev.DecisionRefused)[-1].why == "a rollback is under way already"
+    assert run.succeed("c").of(ev.RollbackStarted)[-1].to == "start"
