@@ -107,7 +107,9 @@ def list_checkpoints(rundir: RunDir) -> list[str]:
 def kept(checkpoints: Iterable[tuple[str, str]], keep: int) -> set[str]:
     """Of (id, trigger) pairs, oldest first, the ids to keep: the newest `keep`, and all at barriers."""
     pairs = list(checkpoints)
-    return {id for id, _ in pairs[-keep:]} | {id for id, trigger in pairs if trigger == "barrier"}
+    return {id for id, _ in pairs[max(len(pairs) - keep, 0) :]} | {
+        id for id, trigger in pairs if trigger == "barrier"
+    }
 
 
 def prune(rundir: RunDir, keep: Collection[str]) -> list[str]:

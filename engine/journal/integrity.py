@@ -27,9 +27,10 @@ from engine.journal.store import (
     FORMAT,
     SCHEMA,
     Meta,
-    connect_readonly,
+    connect,
     digest,
     genesis,
+    has_log,
     link,
     primary_code,
     read_meta,
@@ -126,7 +127,8 @@ class _Examination:
         self.rundir = rundir
         self.findings: list[Finding] = []
         self.run = rundir.id
-        self.keep = _PinnedRules().keep
+        self.keep = 0
+        """Of the checkpoints, how many had to be kept; until the plan is known, only those at barriers."""
         self.hashes: dict[int, str] = {}
         """The stored hash (hex) at each event, and at 0 the one that the chain starts from."""
         self.last_seq = 0
@@ -134,6 +136,8 @@ class _Examination:
         self.saved: dict[str, CheckpointSaved] = {}
         self.agreeing: list[tuple[int, str]] = [(0, "")]
         """(position, checkpoint id or nothing) of the witnesses that the journal agrees with."""
+        self.disputed: list[int] = []
+        """Positions of the witnesses that know another history."""
 
     def report(self) -> VerifyReport:
         head = self._head()
@@ -145,9 +149,12 @@ class _Examination:
                     self._hold_against_head(head, meta)
                 self._hold_against_checkpoints(checkpoints, meta)
         else:
-            if not (checkpoints or self.findings or self.rundir.wal.exists() or (head and head.seq)):
+            if not (checkpoints or self.findings or has_log(self.rundir) or (head and head.seq)):
                 raise NeverStarted(self.rundir.path)
             self._found("journal_missing", "the journal is gone")
+        if self.disputed and (first := min(self.disputed)) <= self.good_seq:
+            # The events are chained to each other, so any since the last undisputed one may be forged.
+            self.good_seq = max(position for position, _ in self.agreeing if position < first)
         good = [id for position, id in sorted(self.agreeing) if id and position <= self.good_seq]
         return VerifyReport(
             path=self.rundir.path,
@@ -201,7 +208,7 @@ class _Examination:
             # Not even opened: SQLite would remove the log of an empty database, and with it the evidence.
             self._found("not_a_database", "the file is empty")
             return None
-        with self._reading(), closing(connect_readonly(self.rundir)) as connection:
+        with self._reading(), closing(self._connection()) as connection:
             connection.execute("BEGIN")
             meta = self._readable_meta(connection)
             if meta is None:
@@ -216,6 +223,10 @@ class _Examination:
                 self._pages(connection)
             return meta
         return None
+
+    def _connection(self) -> sqlite3.Connection:
+        # An ordinary reader would leave an empty log behind, and an empty log tells less than none.
+        return connect(self.rundir.journal, "ro" if has_log(self.rundir) else "immutable")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -311,7 +322,7 @@ class _Examination:
         elif head.seq > self.last_seq or head.epoch > meta.epoch:
             what = f"the journal ends at event {self.last_seq} and epoch {meta.epoch}, though "
             what += f"event {head.seq} at epoch {head.epoch} was acknowledged"
-            if head.closed or self.rundir.wal.exists():
+            if head.closed or has_log(self.rundir):
                 self._found("tail_cut", what, seq=self.last_seq)
             else:
                 # Only a journal closed in good order has no log; this one was not, so its end was in there.
@@ -351,4 +362,4 @@ class _Examination:
             self.agreeing.append((position, id))
         elif there is not None:
             self._found("history_differs", f"{file} knows this event by another hash", seq=position)
-            self.good_seq = min(self.good_seq, max(p for p, _ in self.agreeing if p < position))
+            self.disputed.append(position)

@@ -37,6 +37,7 @@ from engine.journal.store import (
     connect_readonly,
     digest,
     genesis,
+    has_log,
     link,
     primary_code,
     read_head_row,
@@ -353,7 +354,7 @@ class Journal:
         in_order = self._broken is None and self._still_ours()
         self._broken = self._broken or "it is closed"
         self._connection.close()  # SQLite folds the log back and removes it, unless somebody reads still
-        if in_order and not self.rundir.wal.exists():
+        if in_order and not has_log(self.rundir):
             self._testify(closed=True)
         os.close(self._head_fd)
         self._head_fd = None

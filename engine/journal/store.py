@@ -78,15 +78,26 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc", "immutable"]) -> sqlite
     return connection
 
 
+def has_log(rundir: RunDir) -> bool:
+    """Whether the write-ahead log holds anything. Readers may leave an empty one behind."""
+    try:
+        return rundir.wal.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def connect_readonly(rundir: RunDir) -> sqlite3.Connection:
-    """A connection that changes nothing; it reads a finished run in a read-only directory, too."""
+    """A connection that sees what is appended later, but appends nothing. Raises sqlite3.Error.
+
+    It reads a finished run in a read-only directory, too.
+    """
     connection = connect(rundir.journal, "ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
         unopened = primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if not unopened or (rundir.wal.exists() and rundir.wal.stat().st_size):
+        if not unopened or has_log(rundir):
             raise
         # WAL mode needs a writable directory even to read; with no log left there is nothing it could miss.
         return connect(rundir.journal, "immutable")
