@@ -116,7 +116,7 @@ ACTIONS: tuple[NamedAction, ...] = (
         call="app.focus_previous",
     ),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
-    NamedAction("unzoom", "escape", "Back", "Back to all panels", "Panels"),
+    NamedAction("unzoom", "escape", "Back", "Back to all panels; again, to whatever is running", "Panels"),
     _step("step_back", "left_square_bracket", "One event back", "event"),
     _step("step_on", "right_square_bracket", "One event on", "event"),
     _step("checkpoint_back", "left_curly_bracket", "Back to the checkpoint before", "checkpoint"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
@@ -17,12 +17,19 @@ from engine.plan.durations import format_duration
 GAP = " · "
 
 
+ESSENTIAL = 7
+"""Parts of this weight or more: a long one among them is cut short before any of them is left out."""
+SHORTEST = 16
+"""Cells below which cutting a part short leaves nothing worth reading."""
+
+
 class Part(NamedTuple):
     """A part of the line. The parts of lowest `weight` are left out first where the line is too short."""
 
     text: str
     style: str = ""
     weight: int = 5
+    shrinks: bool = False
 
 
 class StatusLine(Widget):
@@ -67,10 +74,20 @@ class MomentLine(Widget):
 def fitted(parts: Sequence[Part], width: int) -> Content:
     """`parts` on one line of `width` cells, without those of lowest weight that have no room."""
     kept = list(parts)
-    while len(kept) > 1 and sum(cell_len(part.text) for part in kept) + len(GAP) * (len(kept) - 1) > width:
-        kept.remove(min(kept, key=lambda part: part.weight))
+    while len(kept) > 1 and (excess := _length(kept) - width) > 0:
+        least = min(kept, key=lambda part: part.weight)
+        long = next((part for part in kept if part.shrinks), None)
+        room = cell_len(long.text) - excess if long else 0
+        if long and least.weight >= ESSENTIAL and room >= SHORTEST:
+            kept[kept.index(long)] = long._replace(text=set_cell_size(long.text, room - 1).rstrip() + "…")
+        else:
+            kept.remove(least)
     line = Content(GAP).join([Content.styled(part.text, part.style) for part in kept])
     return line.truncate(width, ellipsis=True)
+
+
+def _length(parts: Sequence[Part]) -> int:
+    return sum(cell_len(part.text) for part in parts) + len(GAP) * (len(parts) - 1)
 
 
 def status_parts(
@@ -88,9 +105,9 @@ def status_parts(
         return [_headed(STATUS[TaskStatus.PENDING], "not started")]
     parts = [_headline(view, engine_gone)]
     if question := _first(state):
-        parts.append(Part(question_text(question), "bold", 8))
+        parts.append(Part(question_text(question), "bold", 9, shrinks=True))
         if not view.read_only:
-            parts.append(Part("r answers", "bold $accent", 7))
+            parts.append(Part("r answers", "bold $accent", 8))
     settled, total = state.settled, len(state.tasks)
     parts.append(Part(f"{settled}/{total} settled", "", 7))
     if not state.finished:
@@ -115,7 +132,7 @@ def _headline(view: RunView, engine_gone: bool) -> Part:
         return _headed(mark, f"{mark.word} in {format_duration(state.finished_t)}")
     if state.stopping:
         busy = len(state.in_flight)
-        return _headed(RUN[RunStatus.ABORTED], f"stopping, {plural(busy, 'task')} still running")
+        return _headed(RUN[RunStatus.ABORTED], f"stopping, {plural(busy, 'task')} running")
     if state.status is RunStatus.ROLLING_BACK and state.rollback:
         undone = sum(state.tasks[task].status is TaskStatus.ROLLED_BACK for task in state.rollback.tasks)
         return _headed(mark, f"rolling back to {state.rollback.to}: {undone}/{len(state.rollback.tasks)}")
@@ -123,7 +140,7 @@ def _headline(view: RunView, engine_gone: bool) -> Part:
 
 
 def _headed(mark: Mark, text: str) -> Part:
-    return Part(f"{mark.glyph} {text}", f"bold ${mark.colour}", 9)
+    return Part(f"{mark.glyph} {text}", f"bold ${mark.colour}", 10)
 
 
 def _first(state: State) -> Question | None:
@@ -183,12 +200,12 @@ def _finish(view: RunView, now: datetime, speed: float, finish_t: float | None) 
     about = format_duration(rounded(left))
     if state.status is not RunStatus.RUNNING and not state.stopping:
         return [Part(f"about {about} of work left", "", 6)]
-    text = f"{'stops' if state.stopping else 'done'} in about {about}"
-    if not state.simulated:
-        text += f" (at {_clock(now + timedelta(seconds=left), now)} UTC)"
-    elif speed != 1.0 and left / speed >= 1.0:
-        text += f" ({format_duration(rounded(left / speed))} at this speed)"
-    return [Part(text, "", 6)]
+    parts = [Part(f"{'stops' if state.stopping else 'done'} in about {about}", "", 6)]
+    if not state.simulated and left >= 60.0:
+        parts.append(Part(f"at {_clock(now + timedelta(seconds=left), now)} UTC", "", 5))
+    elif state.simulated and speed != 1.0 and left / speed >= 1.0:
+        parts.append(Part(f"{format_duration(rounded(left / speed))} at this speed", "$quiet", 4))
+    return parts
 
 
 def rounded(seconds: float) -> float:

@@ -63,6 +63,8 @@ class RunScreen(Screen[None]):
         self.view = view
         self.mode = mode
         self.zoomed = ""
+        self._selected = ""
+        self._following = mode != "inspect"
         self.status_line = StatusLine(view, now=now, speed=speed)
         self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
         self.panels: dict[str, Widget] = {
@@ -95,6 +97,7 @@ class RunScreen(Screen[None]):
         self.refresh_view()
 
     def refresh_view(self) -> None:
+        self.follow()
         for part in (*self.query("StatusLine, MomentLine, WavesStrip"), *self.panels.values()):
             if part.display and isinstance(part, Refreshable):
                 part.refresh_view()
@@ -107,7 +110,14 @@ class RunScreen(Screen[None]):
         self.status_line.refresh_view()
         self.lanes_panel.set_forecast(outlook.bars)
 
+    def follow(self) -> None:
+        """Until the operator has selected a task, the selected one is one that is running."""
+        busy = self.view.state.in_flight
+        if self._following and busy and self._selected not in busy:
+            self.select_task(busy[0])
+
     def select_task(self, task_id: str) -> None:
+        self._selected = task_id
         for panel in self.panels.values():
             if isinstance(panel, ShowsTask):
                 panel.select_task(task_id)
@@ -173,6 +183,8 @@ class RunScreen(Screen[None]):
         self._arrange()
 
     def action_unzoom(self) -> None:
+        if not self.zoomed:
+            self._following = self.mode != "inspect"
         self.zoomed = ""
         self._arrange()
 
@@ -182,7 +194,7 @@ class RunScreen(Screen[None]):
         del parameters
         if action in _STEPS:
             return self.mode == "inspect" and not self.app.screen.is_modal
-        return action != "unzoom" or bool(self.zoomed)
+        return True
 
     def show_moment(self, seq: int) -> None:
         """Show the run as it stood after event `seq`."""
@@ -212,6 +224,7 @@ class RunScreen(Screen[None]):
 
     @on(TaskSelected)
     def _task_selected(self, message: TaskSelected) -> None:
+        self._following = False
         self.select_task(message.task_id)
 
     @on(MomentSelected)

@@ -114,7 +114,7 @@ async def test_when_it_is_done_comes_from_the_machine_itself() -> None:
         while desk.app.outlook is None:
             await desk.pilot.pause()
         assert desk.app.outlook.finish_t == 35 * 60
-        assert "done in about 35m (at 02:35 UTC)" in desk.status
+        assert "done in about 35m · at 02:35 UTC" in desk.status
         assert ("e", 0, 1800.0, 2100.0) in desk.app.outlook.bars
 
 
@@ -240,7 +240,7 @@ async def test_abort_that_lets_running_tasks_finish() -> None:
     async with running() as desk:
         await desk.press("a", "f")
         assert [stop.drain for stop in desk.run.told(rep.Stop)] == [True]
-        assert desk.status.startswith("− stopping, 2 tasks still running")
+        assert desk.status.startswith("− stopping, 2 tasks running")
         desk.run.succeed("a", "b")
         await desk.settle()
         assert isinstance(desk.app.screen, FinishedScreen)

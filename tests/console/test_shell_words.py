@@ -59,13 +59,13 @@ def test_foreign_text_is_one_harmless_line() -> None:
 
 def test_a_run_that_goes_well() -> None:
     assert line(live().view, finish_t=1260) == (
-        "▶ running · 1/5 settled · 2/2 lanes busy · done in about 20m (at 02:20 UTC) · move house · r1"
+        "▶ running · 1/5 settled · 2/2 lanes busy · done in about 20m · at 02:20 UTC · move house · r1"
     )
 
 
 def test_a_narrow_line_keeps_what_matters_most() -> None:
     view = live().view
-    assert line(view, finish_t=1260, width=60) == "▶ running · 1/5 settled · done in about 20m (at 02:20 UTC)"
+    assert line(view, finish_t=1260, width=60) == "▶ running · 1/5 settled · done in about 20m · at 02:20 UTC"
     assert line(view, finish_t=1260, width=30) == "▶ running · 1/5 settled"
     assert line(view, finish_t=1260, width=6) == "▶ run…"
 
@@ -76,6 +76,17 @@ def test_a_question_comes_first() -> None:
     )
 
 
+def test_a_long_reason_is_cut_short_and_never_left_out() -> None:
+    run = live()
+    run.fail("b", "exit 1; it said: " + "the list changed while it was being read. " * 5)
+    view = taken_in(run).view
+    assert (
+        line(view, width=77)
+        == "? 1 question · b failed: exit 1; it said: the list… · r answers · 1/5 settled"
+    )
+    assert line(view, width=43) == "? 1 question · b failed: exit… · r answers"
+
+
 def test_what_went_wrong_is_counted_by_word_and_glyph() -> None:
     text = line(fixtures.rolled_back())
     assert text.startswith("↩ rolled back in 36m · 12/16 settled · ✗ 1 failed · ↩ 2 rolled back")
@@ -84,7 +95,7 @@ def test_what_went_wrong_is_counted_by_word_and_glyph() -> None:
 
 def test_stopping_says_what_it_waits_for() -> None:
     assert line(live(stop=True).view, finish_t=660).startswith(
-        "− stopping, 2 tasks still running · 1/5 settled · 2/2 lanes busy · stops in about 10m"
+        "− stopping, 2 tasks running · 1/5 settled · 2/2 lanes busy · stops in about 10m"
     )
 
 
@@ -105,7 +116,7 @@ def test_a_simulation_tells_its_speed_and_no_time_of_day() -> None:
     run = LiveRun()
     run.happens(rep.Begin(run="r1", plan_hash="", actor="ana", simulated=True))
     text = line(taken_in(run).view, finish_t=1200, speed=60)
-    assert "done in about 20m (20s at this speed)" in text
+    assert "done in about 20m · 20s at this speed" in text
     assert "UTC" not in text
 
 
