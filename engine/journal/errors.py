@@ -129,7 +129,8 @@ class JournalUnreadable(StateRefused):
             "the journal cannot be read",
             where=path,
             why=f"{error}",
-            do="`wesley-console verify` the run; it names what is damaged",
+            do="see that you may read it, and (while its log is in use) write to its directory; "
+            "`wesley-console verify` names what is damaged",
         )
 
 

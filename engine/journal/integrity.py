@@ -21,7 +21,7 @@ from engine.journal.checkpoints import (
     list_checkpoints,
     read_checkpoint,
 )
-from engine.journal.errors import Damaged, NeverStarted
+from engine.journal.errors import Damaged, JournalUnreadable, NeverStarted
 from engine.journal.rundir import RunDir
 from engine.journal.store import (
     FORMAT,
@@ -40,6 +40,7 @@ from engine.machine.events import CheckpointSaved, Event, RunStarted, decode_eve
 from engine.plan.errors import visible
 
 _ATTEMPTS = 3
+_NOT_DAMAGE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class VerifyReport:
 
 
 def require_sound(rundir: RunDir) -> VerifyReport:
-    """The report of a run without damage. Raises Damaged, or NeverStarted where there is no journal yet."""
+    """The report of a run without damage. Raises Damaged, and as `verify_run`."""
     report = verify_run(rundir)
     if not report.ok:
         raise Damaged(report)
@@ -94,7 +95,10 @@ def require_sound(rundir: RunDir) -> VerifyReport:
 
 
 def verify_run(rundir: RunDir) -> VerifyReport:
-    """Check everything; a run that goes on meanwhile is no damage. Raises NeverStarted."""
+    """Check everything; a run that goes on meanwhile is no damage.
+
+    Raises NeverStarted, or JournalUnreadable where this process may not read the journal.
+    """
     for _ in range(_ATTEMPTS):
         before = _witness_bytes(rundir)
         report = _Examination(rundir).report()
@@ -233,6 +237,8 @@ class _Examination:
         try:
             yield
         except sqlite3.Error as error:
+            if primary_code(error) in _NOT_DAMAGE:
+                raise JournalUnreadable(self.rundir.journal, error) from error
             codes = {sqlite3.SQLITE_NOTADB: "not_a_database", sqlite3.SQLITE_CORRUPT: "database_damaged"}
             self._found(codes.get(primary_code(error), "journal_unreadable"), str(error))
 

@@ -147,7 +147,6 @@ class Journal:
             try:
                 connection = connect(rundir.journal, "rw")
                 undo.callback(connection.close)
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes the log's file
                 journal = cls(rundir, connection, writes=True)
                 undo.callback(journal.close)
             except (OSError, sqlite3.Error) as error:

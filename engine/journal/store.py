@@ -70,11 +70,17 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc", "immutable"]) -> sqlite
     )
     # Damage may have left bytes in a text column that are no text: that is for the checks to say.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    # The log is folded back by us, so that a failing fsync there is not swallowed by an automatic one.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        # The log is folded back by us, so that a failing fsync there is not swallowed by an automatic one.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Only now are the files opened, the log's among them: what is wrong with them shows here.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -91,20 +97,14 @@ def connect_readonly(rundir: RunDir) -> sqlite3.Connection:
 
     It reads a finished run in a read-only directory, too.
     """
-    connection = connect(rundir.journal, "ro")
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connect(rundir.journal, "ro")
     except sqlite3.OperationalError as error:
-        connection.close()
         unopened = primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not unopened or has_log(rundir):
             raise
         # WAL mode needs a writable directory even to read; with no log left there is nothing it could miss.
         return connect(rundir.journal, "immutable")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -1,7 +1,9 @@
 """Children that are killed, run out of room, or lose their files, while they append."""
 
 import random
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -161,3 +163,38 @@ def test_a_kill_while_there_is_no_room_loses_nothing_either(tmp_path: Path) -> N
         said, _ = child.communicate()
     with Journal.open(rundir) as journal:
         assert journal.head()[0] == int(said.split()[-1])
+
+
+READING = """
+import os, sys
+from pathlib import Path
+from engine.journal.errors import JournalUnreadable
+from engine.journal.journal import Journal
+from engine.journal.rundir import RunDir
+folder = Path(sys.argv[1])
+os.chmod(folder, 0o555)
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    with Journal.open(RunDir(folder), readonly=True) as journal:
+        print(sum(1 for _ in journal.read()))
+except JournalUnreadable as error:
+    print("unreadable", error.where)
+"""
+
+
+def test_a_read_only_directory_is_read_as_far_as_it_can_be() -> None:
+    with TemporaryDirectory() as folder:  # open to the unprivileged user that the child becomes
+        state = Path(folder)
+        state.chmod(0o755)
+        journal = started_journal(state, events=7)
+        shutil.copytree(journal.rundir.path, state / "killed", ignore=shutil.ignore_patterns("*-shm"))
+        journal.close()
+        shutil.copytree(journal.rundir.path, state / "closed")
+        for name, expected in (("closed", "7"), ("killed", f"unreadable {state}/killed/journal.db")):
+            for file in (state / name).iterdir():
+                file.chmod(0o755)
+            with python(READING, state / name) as child:
+                said, _ = child.communicate()
+            (state / name).chmod(0o755)
+            assert said.strip() == expected

@@ -2,6 +2,7 @@ import math
 import shutil
 import sqlite3
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -275,6 +276,32 @@ def test_after_a_failed_fsync_nothing_is_written_any_more(tmp_path: Path, taken:
     with Journal.open(journal.rundir) as again:
         assert again.head()[0] == (2 if taken else 1)
         again.append(task_events(again.head()[0] + 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("code", "goes_on"),
+    [(sqlite3.SQLITE_FULL, True), (sqlite3.SQLITE_IOERR_WRITE, False), (sqlite3.SQLITE_IOERR_FSYNC, False)],
+)
+def test_folding_the_log_back_may_wait_for_room_but_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, goes_on: bool
+) -> None:
+    class Unfolding(FailingDisk):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if "wal_checkpoint" not in sql:
+                return self._connection.execute(sql, *arguments)
+            error = sqlite3.OperationalError("no folding")
+            error.sqlite_errorcode = code
+            raise error
+
+    monkeypatch.setattr("engine.journal.journal._FOLD_PAGES", 1)
+    with started_journal(tmp_path) as journal:
+        sound = journal._connection
+        journal._connection = Unfolding(sound, taken=False)  # type: ignore[assignment]
+        for seq in (2, 3):
+            with nullcontext() if goes_on else pytest.raises(JournalFailed, match="no folding"):
+                journal.append(task_events(seq, 1))
+        journal._connection = sound
+    assert verify_run(journal.rundir).events == (3 if goes_on else 2)
 
 
 def test_an_interrupt_at_the_commit_leaves_no_doubt_behind(tmp_path: Path) -> None:
