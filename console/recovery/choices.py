@@ -68,7 +68,7 @@ _RETRY = Choice(
 _ROLL_BACK = Choice(
     key="b",
     title="Roll back …",
-    means="Undoes, newest first, what has succeeded since {to}. Then the run stops.",
+    means="Undoes, dependants first, what has succeeded since {to}. Then the run stops.",
     draft=Draft(action="rollback"),
     targeted=True,
 )

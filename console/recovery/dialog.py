@@ -169,7 +169,8 @@ class DecisionDialog(ModalScreen[Decide | None]):
 
     def _part(self, selector: str, text: str) -> None:
         part = self.query_one(selector, Static)
-        part.update(Content(text))
+        if str(part.content) != text:  # an update lays the whole dialog out anew
+            part.update(Content(text))
         part.display = bool(text)
 
     def _panel_title(self) -> str:

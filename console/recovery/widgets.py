@@ -64,7 +64,8 @@ class Menu(OptionList):
     def tell(self, outcomes: Mapping[Draft, str]) -> None:
         """What would follow has become known, or has changed."""
         for index, prompt in enumerate(self._prompts(outcomes)):
-            self.replace_option_prompt_at_index(index, prompt)
+            if prompt != self.get_option_at_index(index).prompt:
+                self.replace_option_prompt_at_index(index, prompt)
 
     def _prompts(self, outcomes: Mapping[Draft, str]) -> Iterable[Content]:
         width = max((len(choice.title) for choice in self.choices), default=0)
@@ -147,9 +148,13 @@ class Hints(Static):
 
     def __init__(self, *hints: Hint, id: str = "hints") -> None:
         super().__init__(_line(hints), id=id)
+        self._shown = hints
 
     def show(self, hints: Iterable[Hint]) -> None:
-        self.update(_line(hints))
+        new = tuple(hints)
+        if new != self._shown:
+            self._shown = new
+            self.update(_line(new), layout=False)
 
 
 def _line(hints: Iterable[Hint]) -> Content:

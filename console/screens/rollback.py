@@ -47,7 +47,7 @@ class RollbackDialog(DecisionDialog):
         done = state.counts[TaskStatus.SUCCEEDED]
         yield Static(
             Content(
-                "The tasks that have succeeded since then are undone, newest first, and the run stops. "
+                "The tasks that have succeeded since then are undone, dependants first, and the run stops. "
                 "Those without a rollback stay applied."
             )
         )

@@ -1,10 +1,16 @@
 """A run in virtual time for dialogs to act on: the engine's own machine answers what the operator decides."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
 
+from console.recovery.dialog import DecisionDialog
+from console.recovery.widgets import Confirm, Menu
 from console.run_view import RunView
 from console.theming import ThemedApp
 from engine.forecast.faults import Faults
@@ -61,7 +67,12 @@ class Stage:
     The engine answers reports at once while `connected`; otherwise `answer` makes it do so."""
 
     def __init__(
-        self, *faults: dict[str, Any], plan: Plan | None = None, doubtful: str = "", connected: bool = True
+        self,
+        *faults: dict[str, Any],
+        plan: Plan | None = None,
+        doubtful: str = "",
+        connected: bool = True,
+        begin: bool = True,
     ) -> None:
         self.plan = plan or small_plan()
         told = Faults.model_validate({"faults": faults}).outcomes(everything_succeeds)
@@ -76,7 +87,8 @@ class Stage:
         self.connected = connected
         self.reports: list[rep.AnyReport] = []
         self.view = RunView(self.plan, controls=self, output=lambda _task, attempt: OUTPUT if attempt else ())
-        self.go_on()
+        if begin:
+            self.go_on()
 
     # -- what a screen sees as Controls --------------------------------------------------------------
 
@@ -126,7 +138,7 @@ def doubt(**options: Any) -> Stage:
 
 def rollback_scope(**options: Any) -> Stage:
     """`switch` failed for good; a rollback cannot undo `after`."""
-    return Stage({"task": "switch", "class": "permanent", "reason": "no such table"}, **options)
+    return Stage({"task": "switch", "attempt": 1, "class": "permanent", "reason": "no such table"}, **options)
 
 
 def rollback_step(**options: Any) -> Stage:
@@ -156,3 +168,81 @@ class StageApp(ThemedApp):
 
     def compose(self) -> ComposeResult:
         yield Static("the run")
+
+
+class Desk:
+    """An operator at a dialog."""
+
+    def __init__(self, pilot: Pilot[None], stage: Stage, dialog: DecisionDialog) -> None:
+        self.pilot = pilot
+        self.app = pilot.app
+        self.stage = stage
+        self.dialog = dialog
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def say(self, text: str) -> None:
+        """Paste: much quicker than key by key."""
+        self.dialog.query_one(Input).post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def settle(self) -> None:
+        while self.app.workers:
+            await self.app.workers.wait_for_complete()
+            await self.pilot.pause()
+
+    async def refresh(self) -> None:
+        """What the app's pump does when events have come in."""
+        self.dialog.refresh_view()
+        await self.pilot.pause()
+        await self.settle()
+
+    def text(self, selector: str) -> str:
+        part = self.dialog.query_one(selector, Static)
+        return str(part.content) if part.display else ""
+
+    @property
+    def facts(self) -> str:
+        return "\n".join(str(part.content) for part in self.dialog.query("#facts Static").results(Static))
+
+    @property
+    def told(self) -> str:
+        return "\n".join(str(part.content) for part in self.dialog.query("#told Static").results(Static))
+
+    @property
+    def rows(self) -> list[str]:
+        menu = self.dialog.query_one(Menu)
+        return [str(option.prompt) for option in menu.options]
+
+    @property
+    def focused(self) -> str:
+        choice = self.dialog.query_one(Menu).choice
+        assert choice
+        return choice.key
+
+    @property
+    def confirming(self) -> bool:
+        return self.dialog.query_one(Confirm).display
+
+    @property
+    def is_open(self) -> bool:
+        return self.dialog in self.app.screen_stack
+
+    @property
+    def results(self) -> list[object]:
+        return self.app.results  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def at_desk(
+    stage: Stage, dialog: DecisionDialog, *, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[Desk]:
+    """`dialog` open on an otherwise empty console."""
+    app = StageApp()
+    async with app.run_test(size=size) as pilot:
+        await app.push_screen(dialog, app.results.append)
+        at = Desk(pilot, stage, dialog)
+        await at.settle()
+        yield at

@@ -1,21 +1,18 @@
 """Every key path through the recovery dialog, against the engine's own machine."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from textual import events
-from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from console.recovery.dialog import DecisionDialog
 from console.recovery.output import OutputScreen
 from console.recovery.widgets import Confirm, Menu
 from console.screens.recovery import RecoveryDialog
 from engine.machine import reports as rep
+from engine.machine.rollback import scope
 from engine.machine.transitions import TaskStatus
 from tests.console import recovery_stage as stages
-from tests.console.recovery_stage import Stage, StageApp
+from tests.console.recovery_stage import Desk, Stage, at_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -25,80 +22,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Desk:
-    """An operator at a dialog."""
-
-    def __init__(self, pilot: Pilot[None], stage: Stage, dialog: DecisionDialog) -> None:
-        self.pilot = pilot
-        self.app = pilot.app
-        self.stage = stage
-        self.dialog = dialog
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.settle()
-
-    async def say(self, text: str) -> None:
-        """Paste: much quicker than key by key."""
-        self.dialog.query_one(Input).post_message(events.Paste(text))
-        await self.pilot.pause()
-
-    async def settle(self) -> None:
-        while self.app.workers:
-            await self.app.workers.wait_for_complete()
-            await self.pilot.pause()
-
-    async def refresh(self) -> None:
-        """What the app's pump does when events have come in."""
-        self.dialog.refresh_view()
-        await self.pilot.pause()
-        await self.settle()
-
-    def text(self, selector: str) -> str:
-        part = self.dialog.query_one(selector, Static)
-        return str(part.content) if part.display else ""
-
-    @property
-    def facts(self) -> str:
-        return "\n".join(str(part.content) for part in self.dialog.query("#facts Static").results(Static))
-
-    @property
-    def told(self) -> str:
-        return "\n".join(str(part.content) for part in self.dialog.query("#told Static").results(Static))
-
-    @property
-    def rows(self) -> list[str]:
-        menu = self.dialog.query_one(Menu)
-        return [str(option.prompt) for option in menu.options]
-
-    @property
-    def focused(self) -> str:
-        choice = self.dialog.query_one(Menu).choice
-        assert choice
-        return choice.key
-
-    @property
-    def confirming(self) -> bool:
-        return self.dialog.query_one(Confirm).display
-
-    @property
-    def is_open(self) -> bool:
-        return self.dialog in self.app.screen_stack
-
-    @property
-    def results(self) -> list[object]:
-        return self.app.results  # type: ignore[attr-defined]
-
-
-@asynccontextmanager
-async def desk(stage: Stage, *, size: tuple[int, int] = (80, 24), question: int = 0) -> AsyncIterator[Desk]:
-    app = StageApp()
-    async with app.run_test(size=size) as pilot:
-        dialog = RecoveryDialog(stage.view, question or stage.question, actor="ana")
-        await app.push_screen(dialog, app.results.append)
-        at = Desk(pilot, stage, dialog)
-        await at.settle()
-        yield at
+def desk(
+    stage: Stage, *, size: tuple[int, int] = (80, 24), question: int = 0
+) -> AbstractAsyncContextManager[Desk]:
+    return at_desk(stage, RecoveryDialog(stage.view, question or stage.question, actor="ana"), size=size)
 
 
 ANSWERS = [
@@ -210,8 +137,11 @@ async def test_what_an_operator_has_to_know_is_on_the_screen() -> None:
 async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming() -> None:
     async with desk(stages.rollback_scope()) as at:
         await at.press("b", "0")
-        assert "other → check → index → fill → create" in at.told
-        assert "after, tell have no rollback and will stay applied" in at.told
+        undone, stay = scope(at.stage.view.state, at.stage.view.graph, 0)
+        assert set(undone) == {"other", "check", "index", "fill", "create"}
+        assert set(stay) == {"after", "tell"}
+        assert " → ".join(undone) in at.told
+        assert f"{', '.join(stay)} have no rollback and will stay applied" in at.told
 
 
 async def test_all_the_output_is_a_key_away() -> None:
