@@ -271,6 +271,9 @@ def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
     state.rollback = Rollback(
         to=event.to, to_seq=event.to_seq, tasks=event.tasks, stay=event.stay, reason=event.reason
     )
+    for checkpoint in state.checkpoints.values():
+        if checkpoint.position > event.to_seq:
+            state.checkpoints[checkpoint.id] = replace(checkpoint, undone=True)
     for opened in (state.waves_started, state.barriers):
         for wave in [wave for wave, seq in opened.items() if seq > event.to_seq]:
             del opened[wave]
@@ -315,7 +318,13 @@ def _checkpoint_saved(state: State, event: ev.CheckpointSaved) -> None:
         stable=event.stable,
         file=event.file,
         note=event.note,
+        undone=_in_rollback(state) and event.position > _rollback(state).to_seq,
     )
+
+
+def _in_rollback(state: State) -> bool:
+    """Whether a rollback has begun and not ended; the run itself may have been stopped in between."""
+    return state.rollback is not None and state.status is not RunStatus.ROLLED_BACK
 
 
 def _checkpoint_failed(state: State, event: ev.CheckpointFailed) -> None:

@@ -27,13 +27,13 @@ class Scope(NamedTuple):
 
 def target_seq(state: State, to: str) -> tuple[str, int] | None:
     """(name, event) that `to` stands for: `start`, `last` (the last stable checkpoint, else the start), or
-    a checkpoint whose file is kept. None where there is no such place."""
+    a checkpoint that is kept and still stands. None where there is no such place."""
     if to == "last":
         last = state.last_stable_checkpoint
         return (last.id, last.position) if last else ("start", 0)
     if to == "start":
         return "start", 0
-    return next(((c.id, c.position) for c in state.kept_checkpoints() if c.id == to), None)
+    return next(((c.id, c.position) for c in state.rollback_targets() if c.id == to), None)
 
 
 def automatic_target(state: State) -> str:
@@ -41,7 +41,7 @@ def automatic_target(state: State) -> str:
     stable checkpoint; where there is none, to the start."""
     place = state.last_stable_checkpoint
     if state.plan.model == "wave":
-        place = next((c for c in reversed(state.kept_checkpoints()) if c.trigger == "barrier"), None)
+        place = next((c for c in reversed(state.rollback_targets()) if c.trigger == "barrier"), None)
     return place.id if place else "start"
 
 

@@ -83,6 +83,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """`undone`: a rollback has gone behind it, or was under way: what it holds is not to be had again."""
+
     id: str
     trigger: Trigger
     seq: int
@@ -94,6 +96,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     stable: bool
     file: str
     note: str
+    undone: bool = False
 
 
 class Rollback(msgspec.Struct, kw_only=True):
@@ -211,12 +214,16 @@ class State:
 
     @property
     def last_stable_checkpoint(self) -> Checkpoint | None:
-        return next((c for c in reversed(self.kept_checkpoints()) if c.stable), None)
+        return next((c for c in reversed(self.rollback_targets()) if c.stable), None)
 
     def kept_checkpoints(self) -> list[Checkpoint]:
         """Those whose files are kept, oldest first: the newest `keep` of the plan, and all at barriers."""
         newest = set(list(self.checkpoints)[-self.plan.checkpoints.keep :])
         return [c for c in self.checkpoints.values() if c.id in newest or c.trigger == "barrier"]
+
+    def rollback_targets(self) -> list[Checkpoint]:
+        """Those that a rollback can go to, oldest first."""
+        return [c for c in self.kept_checkpoints() if not c.undone]
 
     @property
     def status_counts(self) -> dict[str, int]:

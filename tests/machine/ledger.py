@@ -43,6 +43,8 @@ class Ledger:
             done += wave.tasks
         self.applied: set[str] = set()
         """Tasks whose effect is there: they succeeded and were not undone."""
+        self.history: list[tuple[int, frozenset[str]]] = [(0, frozenset())]
+        """What was applied from which event on."""
         self.undoing = ""
         self.paused = False
         self.wanted = False
@@ -64,6 +66,8 @@ class Ledger:
             if self.state.finished:
                 assert isinstance(event, ev.RunResumed | ev.DecisionRefused), event
             apply(self.state, ev.decode_event(body))
+            if self.applied != self.history[-1][1]:
+                self.history.append((event.seq, frozenset(self.applied)))
 
     # -- what must hold where an event stands ------------------------------------------------------
 
@@ -173,7 +177,8 @@ class Ledger:
         assert event.status != "completed" or not undecided, (event, undecided)
         if event.status == "rolled_back":
             assert state.rollback
-            assert not self.applied & {*state.rollback.tasks} - state.rollback.left
+            then = next(applied for seq, applied in reversed(self.history) if seq <= state.rollback.to_seq)
+            assert self.applied == then | {*state.rollback.stay} | state.rollback.left, (event, then)
         if event.status == "failed":
             assert state.stopping
             assert state.stopping.fatal

@@ -81,3 +81,33 @@ def test_a_rollback_that_was_decided_is_not_replaced_by_another() -> None:
     run.decide("rollback", to="start").decide("rollback", to="cp-0001")
     assert run.of(ev.DecisionRefused)[-1].why == "a rollback is under way already"
     assert run.succeed("c").of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_a_checkpoint_that_a_rollback_went_behind_is_no_place_to_go_to_any_more() -> None:
+    run = World(plan(task("a"), task("b", "a")))
+    checkpoint(run.succeed("a"))
+    roll_back(run.fail("b"), to="start").undo("a").resume()
+    roll_back(run, to="cp-0001")
+    assert run.of(ev.DecisionRefused)[-1].why == "there is no checkpoint cp-0001 to roll back to"
+    assert roll_back(run.succeed("a").fail("b")).of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_a_checkpoint_in_the_middle_of_a_rollback_is_no_place_to_go_to() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c", "b"), task("d", "c")))
+    roll_back(run.succeed("a", "b"), to="start").succeed("c").undo("c")
+    checkpoint(run).undo("b", "a").resume().succeed("a").fail("b")
+    assert roll_back(run).of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_a_wave_goes_back_to_the_barrier_before_it_only_if_that_still_stands() -> None:
+    run = World(
+        plan(
+            task("a", wave="w1"),
+            task("b", "a", wave="w1", critical=True),
+            task("c", "b", wave="w2"),
+            model="wave",
+        )
+    )
+    roll_back(run.succeed("a", "b").saved().fail("c"), to="start").undo("b", "a")
+    run.resume().succeed("a").fail("b", FailureClass.PERMANENT)
+    assert run.of(ev.RollbackStarted)[-1].to == "start"
