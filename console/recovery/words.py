@@ -48,7 +48,7 @@ def outcome(outlook: Outlook | None, now_t: float) -> str:
         f"{len(found.stays)} cannot be undone" if found.stays else "",
         f"blocks {plural(len(found.blocked), 'task')}" if found.blocked else "",
         f"runs {plural(len(found.reruns), 'task')} again" if found.reruns else "",
-        f"{plural(len(found.may_run), 'task')} may run" if found.may_run and not found.reruns else "",
+        f"{plural(len(found.may_run), 'task')} may run" if found.may_run else "",
         _end(found, now_t, "done"),
     ]
     return ", ".join(part for part in parts if part) or "nothing else changes"

@@ -72,6 +72,11 @@ def test_one_line_counts_and_the_list_names() -> None:
     ]
 
 
+def test_dependants_that_may_run_are_counted_beside_what_runs_again() -> None:
+    outlook = _outlook(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
+    assert outcome(outlook, 0.0) == "runs 1 task again, 2 tasks may run, done in about 1m"
+
+
 def test_what_is_not_possible_says_why_and_nothing_else() -> None:
     outlook = Outlook(seq=1, found=Consequence(possible=False, why_not="the run is stopping"))
     assert outcome(outlook, 0.0) == "not possible: the run is stopping"
