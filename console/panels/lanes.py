@@ -262,7 +262,8 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         if span.task == self.selected:
             style += self.cursor
         line.put(at, ("░" if span.status is TaskStatus.WAITING and not expected else " ") * room, style)
-        line.put(at, "▏", style + self.ink("background"))
+        if span.start >= self._axis.start:
+            line.put(at, "▏", style + self.ink("background"))
         continued = expected and span.start <= self.view.now_t
         glyph = f"{mark.glyph} " if span.end is None and not expected else ""
         if room > 4 and not continued:
@@ -289,8 +290,8 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         quiet = self.ink("quiet")
         now = self.view.now_t
         busy = sum(track.busy(now) for track in self._history.lanes.values())
-        share = f"{busy / now / self._lanes:.0%}" if now > 0 else "–"
-        parts = [(f"{plural(self._lanes, 'lane')}, {share} busy", quiet)]
+        share = f", {busy / now / self._lanes:.0%} busy" if now > 0 else ""
+        parts = [(plural(self._lanes, "lane") + share, quiet)]
         waiting = self.view.state.with_status(TaskStatus.WAITING)
         if waiting:
             mark = STATUS[TaskStatus.WAITING]

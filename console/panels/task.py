@@ -1,6 +1,7 @@
 """The selected task: what it runs, what it waits for, its attempts, and the end of its output."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import ClassVar
 
 from rich.style import Style
@@ -9,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from console.look import CRITICAL, STATUS, one_line
-from console.panels.canvas import BOLD, Canvas, joined, printable
+from console.look import CRITICAL, STATUS, one_line, plural
+from console.panels.canvas import BOLD, Canvas, clip_middle, joined, printable
 from console.panels.code import highlighted
 from console.panels.timing import elapsed
 from console.panels.why import why
@@ -21,6 +22,8 @@ from engine.plan.models import Action, Task
 _LABEL = 11
 _LEAST_OUTPUT = 6
 """Lines of output that are shown however little room there is."""
+_ATTEMPTS = 5
+"""So many attempts are told one by one."""
 _NAMED = 12
 """So many dependants are listed."""
 
@@ -66,9 +69,10 @@ class and rule of each failure, and the end of its output, which follows while t
         elif self.all_output:
             self._lines = [*self._heading(task), *self._output(task, None)]
         else:
-            lines = [*self._heading(task), *self._definition(task), *self._attempts(task)]
-            room = max(_LEAST_OUTPUT, self.room.height - len(lines) - 2)
-            self._lines = [*lines, *self._output(task, room)]
+            first = [*self._heading(task), *self._what(task), Text(), *self._attempts(task), Text()]
+            last = self._definition(task)
+            room = max(_LEAST_OUTPUT, self.room.height - len(first) - len(last) - 2)
+            self._lines = [*first, *self._output(task, room), *last]
         self.virtual_size = Size(self.room.width, len(self._lines))
         if follow:
             self.scroll_to(y=max(0, len(self._lines) - self.room.height), animate=False)
@@ -82,12 +86,17 @@ class and rule of each failure, and the end of its output, which follows while t
         lines = text.wrap(self.app.console, max(10, self.room.width - indent))
         return [joined([" " * indent]) + line if number else line for number, line in enumerate(lines)]
 
-    def _field(self, label: str, value: Text | str, style: Style | None = None) -> list[Text]:
+    def _field(self, label: str, value: str, style: Style | None = None) -> list[Text]:
         """A labelled value, wrapped beside its label."""
-        text = value if isinstance(value, Text) else joined([(value, style or self.ink("foreground"))])
-        lines = text.wrap(self.app.console, max(10, self.room.width - _LABEL))
-        heads = [f"{label:<{_LABEL}}", *[" " * _LABEL] * (len(lines) - 1)]
-        return [joined([(head, self.ink("quiet"))]) + line for head, line in zip(heads, lines, strict=True)]
+        text = joined([(value, style or self.ink("foreground"))])
+        return self._labelled(label, text.wrap(self.app.console, max(10, self.room.width - _LABEL)))
+
+    def _labelled(self, label: str, lines: Iterable[Text]) -> list[Text]:
+        heads = chain([label], repeat(""))
+        quiet = self.ink("quiet")
+        return [
+            joined([(f"{head:<{_LABEL}}", quiet)]) + line for head, line in zip(heads, lines, strict=False)
+        ]
 
     def _heading(self, task: Task) -> list[Text]:
         status = self.view.state.tasks[task.id].status
@@ -105,11 +114,11 @@ class and rule of each failure, and the end of its output, which follows while t
         return [*lines, Text()]
 
     def _definition(self, task: Task) -> list[Text]:
-        lines = [*self._what(task), Text()]
+        lines: list[Text] = []
         parents, children = self.view.graph.parents[task.id], self.view.graph.children[task.id]
         for label, tasks in (("needs", parents), ("feeds", children)):
             if tasks:
-                lines += self._field(label, self._with_status(tasks))
+                lines += self._tasks(label, tasks)
         lines += self._field("about", ", ".join(self._about(task)))
         held = [f"lock {lock}" for lock in task.locks]
         held += [f"{units} of {pool}" for pool, units in task.uses.items()]
@@ -124,7 +133,7 @@ class and rule of each failure, and the end of its output, which follows while t
         outputs = self.view.state.tasks[task.id].outputs
         for name, value in outputs.items():
             lines += self._field("gave", one_line(f"{name} = {value}"))
-        return [*lines, Text()]
+        return lines
 
     def _what(self, task: Task) -> list[Text]:
         """What the task runs, highlighted, behind a bar."""
@@ -135,21 +144,25 @@ class and rule of each failure, and the end of its output, which follows while t
         kind = action.kind.replace("_", " ")
         lines = [joined([(f"{kind}{where}", self.ink("quiet"))])]
         code = self._code[1].wrap(self.app.console, max(10, self.room.width - 2))
-        shown = max(4, self.room.height // 3)
+        shown = max(3, self.room.height // 4)
         lines += [joined([("▏ ", self.ink("frame"))]) + line for line in code[:shown]]
         if len(code) > shown:
             lines.append(joined([(f"▏ … {len(code) - shown} more lines", self.ink("quiet"))]))
         return lines
 
-    def _with_status(self, tasks: Sequence[str]) -> Text:
-        parts: list[tuple[str, Style] | str] = []
+    def _tasks(self, label: str, tasks: Sequence[str]) -> list[Text]:
+        """A labelled list of tasks with their marks, in as many lines as it takes."""
+        room = max(10, self.room.width - _LABEL)
+        lines = [Text()]
         for task_id in tasks[:_NAMED]:
             mark = STATUS[self.view.state.tasks[task_id].status]
-            # a no-break space, so that a glyph never ends a line that its task does not stand in
-            parts += [(f"{mark.glyph}\N{NO-BREAK SPACE}", self.ink(mark.colour)), f"{task_id}  "]
+            chunk = joined([(f"{mark.glyph} ", self.ink(mark.colour)), f"{clip_middle(task_id, room - 2)}  "])
+            if lines[-1].cell_len + chunk.cell_len - 2 > room:
+                lines.append(Text())
+            lines[-1].append_text(chunk)
         if len(tasks) > _NAMED:
-            parts.append((f"and {len(tasks) - _NAMED} more", self.ink("quiet")))
-        return joined(parts)
+            lines.append(joined([(f"and {len(tasks) - _NAMED} more", self.ink("quiet"))]))
+        return self._labelled(label, lines)
 
     def _about(self, task: Task) -> Iterable[str]:
         if task.phase:
@@ -170,7 +183,10 @@ class and rule of each failure, and the end of its output, which follows while t
         state = self.view.state.tasks[task.id]
         expected = format_duration(self.view.graph.expected_s[task.id])
         lines = self._field("attempts", f"expected to take {expected}", self.ink("quiet"))
-        for attempt in state.attempts:
+        earlier = len(state.attempts) - _ATTEMPTS
+        if earlier > 0:
+            lines.append(joined([(f"  {plural(earlier, 'earlier attempt')}", self.ink("quiet"))]))
+        for attempt in state.attempts[-_ATTEMPTS:]:
             lines += self._attempt(attempt)
         if state.asserted_by:
             lines.append(joined([f"  done on the word of {one_line(state.asserted_by)}"]))
@@ -208,7 +224,8 @@ class and rule of each failure, and the end of its output, which follows while t
         nothing = "" if lines else ": nothing so far" if attempt.ended_t is None else ": nothing"
         heading = joined([(f"output of attempt {attempt.number}{left_out}{nothing}", self.ink("quiet"))])
         text = self.ink("foreground")
-        return [Text(), heading, *(joined([(printable(line).rstrip("\n"), text)]) for line in shown)]
+        said = [joined([(printable(line).rstrip("\n"), text)]) for line in shown]
+        return [heading, *said, Text()]
 
 
 def _brief(action: Action) -> str:

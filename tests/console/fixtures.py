@@ -225,7 +225,8 @@ def _expand() -> Story:
     return story.at(3.4).done("add-org-id").checkpoint("phase", note="expand").start("backfill-statuses", 2)
 
 
-def _midway() -> Story:
+def midway() -> Story:
+    """The first thirteen minutes: `expand` is done, and one task was retried."""
     story = _expand().at(5).fail(
         "backfill-statuses", FailureClass.TRANSIENT, "database is locked",
         rule="sqlite: SQLITE_BUSY is TRANSIENT", effect="none",
@@ -254,12 +255,12 @@ _OUTPUT = {
 
 def running() -> RunView:
     """Midway: two tasks run, one retry lies behind, two checkpoints are saved; it is 15 minutes in."""
-    return _midway().view(now=15.0, lines=_OUTPUT)
+    return midway().view(now=15.0, lines=_OUTPUT)
 
 
 def question_open() -> RunView:
     """A backfill failed UNKNOWN: the run pauses, and the operator is asked."""
-    story = _midway().at(14.2).fail(
+    story = midway().at(14.2).fail(
         "backfill-orders", FailureClass.UNKNOWN, "exit 3",
         rule="built-in: any other exit code is UNKNOWN", exit_code=3,
         tail="batch 211: 500 rows\nbatch 212: 137 rows\nunexpected NULL in total at order 105 637\n",
@@ -275,7 +276,7 @@ def question_open() -> RunView:
 
 
 def _all_done() -> Story:
-    story = _midway().at(17.5).done("backfill-orders").ready("index-orders", "check-orders")
+    story = midway().at(17.5).done("backfill-orders").ready("index-orders", "check-orders")
     story.start("index-orders", 0).start("check-orders", 1)
     story.at(21.2).done("check-orders").checkpoint("progress")
     story.at(22.5).done("index-orders")

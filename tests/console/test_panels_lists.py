@@ -1,0 +1,218 @@
+"""Waves, checkpoints, events and the selected task, as text."""
+
+from collections.abc import Callable
+
+import pytest
+from textual.pilot import Pilot
+
+from console.messages import MomentSelected, RollbackRequested, TaskSelected
+from console.panels.events import EventsPanel
+from console.panels.task import TaskPanel
+from console.panels.timeline import CheckpointTimeline
+from console.panels.waves import WavesStrip
+from console.run_view import RunView
+from engine.machine import events as ev
+from engine.plan.models import parse_plan_data
+from tests.console import fixtures
+from tests.console.panel_stage import keys, play
+
+# -- waves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            118,
+            "✓ Expand 4/4 ‖ ▶ Backfill 4/5 ━━━─ ‖ · Validate 0/2 ‖ · Switch 0/2 ‖ · Contract 0/3"
+            "   ‖ waits for backfill-customers",
+        ),
+        (60, "✓ 4/4 ‖ ▶ Backfill 4/5 ‖ · 0/2 ‖ · 0/2 ‖ · 0/3"),
+        (40, "✓ 4/4 ‖ ▶ 4/5 ‖ · 0/2 ‖ · 0/2 ‖ · 0/3"),
+    ],
+)
+def test_waves_their_barriers_and_who_is_waited_for(width: int, line: str) -> None:
+    assert play(lambda: WavesStrip(fixtures.at_barrier()), (width + 2, 1)).shown == [line]
+
+
+def test_phases_in_the_rolling_model() -> None:
+    shown = play(lambda: WavesStrip(fixtures.rolled_back()), (120, 1)).shown[0]
+    assert shown.startswith("✓ expand 4/4   ✓ backfill 5/5   ✓ validate 2/2   ↩ switch 0/2")
+    assert "✗ contract 1/3" in shown
+
+
+def test_generations_where_a_plan_has_no_phases() -> None:
+    tasks = [{"id": "a", "run": {"shell": "true"}}, {"id": "b", "run": {"shell": "true"}, "needs": ["a"]}]
+    view = RunView(parse_plan_data({"wesley": 1, "name": "two", "tasks": tasks}))
+    assert play(lambda: WavesStrip(view), (60, 1)).shown == ["· step 1 0/1   · step 2 0/1"]
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+
+def test_checkpoints_and_what_brings_the_next_one() -> None:
+    assert play(lambda: CheckpointTimeline(fixtures.running()), (80, 4)).shown == [
+        " ◌ next: at 50 % (2 tasks), at the end of backfill (3 tasks), every 30m",
+        " ◑ progress   7m36s ago    5 done  c0002",
+        " ◆ phase     11m36s ago    4 done  c0001  expand",
+        "",
+    ]
+    assert (
+        "at the barrier of backfill"
+        in play(lambda: CheckpointTimeline(fixtures.at_barrier()), (80, 4)).shown[0]
+    )
+
+
+def test_a_chosen_checkpoint_says_what_a_rollback_to_it_would_undo() -> None:
+    view = fixtures.finished()
+    stage = play(
+        lambda: CheckpointTimeline(view), (70, 16), keys("down", "down", "down", "down", "down", "b")
+    )
+    at = next(number for number, line in enumerate(stage.shown) if "c0004" in line)
+    assert stage.shown[at + 1 : at + 4] == [
+        "   holds      10 of 16 tasks completed, event 40, at 02:24:48",
+        "   would undo analyze, switch-writes, switch-reads, check-customers",
+        "   would stay drop-status-text, drop-totals (no rollback)",
+    ]
+    assert [m.to for m in stage.asked if isinstance(m, RollbackRequested)] == ["c0004"]
+
+
+def test_enter_goes_to_the_moment_of_a_checkpoint() -> None:
+    stage = play(lambda: CheckpointTimeline(fixtures.running()), (80, 8), keys("down", "down", "enter"))
+    saved = [e.seq for e in fixtures.running().events if isinstance(e, ev.CheckpointSaved)]
+    assert [m.seq for m in stage.asked if isinstance(m, MomentSelected)] == saved[:1]
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def test_events_end_with_the_newest() -> None:
+    assert play(lambda: EventsPanel(fixtures.question_open()), (90, 3)).shown == [
+        "02:14:12 ✗ backfill-orders failed (UNKNOWN: exit 3 — rule: built-in: any other exit code…",
+        "02:14:12 ? question 33: what is to be done about backfill-orders? (exit 3)",
+        "02:14:12 ◷ pausing: backfill-orders failed and nobody can tell why",
+    ]
+
+
+def test_enter_goes_to_the_task_of_the_chosen_event() -> None:
+    stage = play(lambda: EventsPanel(fixtures.question_open()), (90, 5), keys("up", "up", "enter"))
+    assert [m.task_id for m in stage.asked if isinstance(m, TaskSelected)] == ["backfill-orders"]
+    assert [m.seq for m in stage.asked if isinstance(m, MomentSelected)] == [32]
+
+
+def test_events_stay_at_the_end_until_one_moves_away() -> None:
+    told = fixtures.question_open().events
+    view = fixtures.Story(fixtures.shop_plan()).view()
+    view.fold(told[:10])
+
+    async def act(pilot: Pilot[None]) -> None:
+        panel = pilot.app.query_one(EventsPanel)
+
+        def newest_shown() -> str:
+            return panel.render_line(4).text.rstrip()
+
+        for number in range(10, 16):
+            view.fold(told[number : number + 1])
+            panel.refresh_view()
+        assert "database is locked" not in newest_shown()
+        following = newest_shown()
+        assert following
+        await pilot.press("up", "up", "up", "up", "up", "up")
+        held = [panel.render_line(y).text for y in range(5)]
+        view.fold(told[16:])
+        panel.refresh_view()
+        assert [panel.render_line(y).text for y in range(5)] == held
+        await pilot.press("end")
+        assert "pausing: backfill-orders" in newest_shown()
+
+    play(lambda: EventsPanel(view), (90, 5), act)
+
+
+def test_looking_back_the_moment_shown_is_at_the_bottom() -> None:
+    view = fixtures.finished()
+    view.show_past(20)
+    shown = play(lambda: EventsPanel(view), (90, 5)).shown
+    assert shown[-1] == "02:03:24 ▶ backfill-statuses started on lane 3"
+
+
+# -- the task --------------------------------------------------------------------------------------
+
+
+def task_panel(view: RunView, task_id: str) -> TaskPanel:
+    panel = TaskPanel(view)
+    panel.select_task(task_id)
+    return panel
+
+
+def test_a_failed_task_says_what_it_ran_why_it_failed_and_what_it_printed() -> None:
+    shown = play(lambda: task_panel(fixtures.question_open(), "backfill-orders"), (72, 28)).shown
+    assert shown == [
+        "✗ backfill-orders  failed",
+        "Write every total in cents",
+        "question 33 is open: exit 3",
+        "",
+        "sql on shop",
+        "▏ UPDATE orders",
+        "▏ SET total_cents = CAST(round(total * 100) AS INTEGER)",
+        "▏ WHERE total_cents IS NULL; -- 412 000 rows",
+        "",
+        "attempts   expected to take 15m",
+        "  1 ✗ failed        12m  lane 2, from 02:02:12",
+        "    UNKNOWN: exit 3",
+        "    rule: built-in: any other exit code is UNKNOWN",
+        "",
+        "output of attempt 1, last 7 of 34 lines (o: all)",
+        "batch 207: 500 rows",
+        "batch 208: 500 rows",
+        "batch 209: 500 rows",
+        "batch 210: 500 rows",
+        "batch 211: 500 rows",
+        "batch 212: 137 rows",
+        "unexpected NULL in total at order 105 637",
+        "",
+        "needs      ✓ add-total-cents",
+        "feeds      · index-orders  · check-orders",
+        "about      phase backfill, value 9, risk 0.5, critical, timeout 30m",
+        "holds      lock orders, 1 of writers",
+        "rollback   sql on shop: UPDATE orders SET total_cents = NULL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "task_id", "words"),
+    [
+        (fixtures.running, "check-orders", "waits for backfill-orders"),
+        (fixtures.at_barrier, "check-orders", "waits for its wave to open"),
+        (fixtures.running, "drop-totals", "rollback   none: it cannot be undone"),
+        (fixtures.running, "switch-reads", "★ critical path"),
+    ],
+)
+def test_a_task_that_has_not_run_says_what_it_waits_for(
+    view: Callable[[], RunView], task_id: str, words: str
+) -> None:
+    assert any(words in line for line in play(lambda: task_panel(view(), task_id), (72, 29)).shown)
+
+
+def test_output_follows_until_one_scrolls() -> None:
+    lines = [f"line {number}" for number in range(40)]
+    view = fixtures.midway().view(now=15.0, lines={("backfill-orders", 1): lines})
+
+    async def act(pilot: Pilot[None]) -> None:
+        panel = pilot.app.query_one(TaskPanel)
+
+        def last() -> str:
+            return panel.render_line(9).text.rstrip()
+
+        await pilot.press("o")
+        assert last() in ("line 39", "")
+        lines.append("line 40")
+        panel.refresh_view()
+        assert any("line 40" in panel.render_line(y).text for y in range(10))
+        panel.scroll_to(y=3, animate=False)
+        await pilot.pause()
+        held = panel.render_line(0).text
+        lines.append("line 41")
+        panel.refresh_view()
+        assert panel.render_line(0).text == held
+
+    play(lambda: task_panel(view, "backfill-orders"), (72, 10), act)
