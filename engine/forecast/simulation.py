@@ -98,8 +98,7 @@ class Simulation:
                 checkpoints.hold_again(self.machine, task.id)
                 self._answer(self.machine.step.commands[-1])
             elif task.status is TaskStatus.WAITING and task.due_t is not None:
-                key = f"{'probe' if task.resource_waits else 'retry'}:{task.id}"
-                self.schedule(max(task.due_t - self._t, 0.0), rep.TimerFired(key=key))
+                self.schedule(max(task.due_t - self._t, 0.0), rep.TimerFired(key=task.timer))
             elif task.status is TaskStatus.IN_DOUBT and task.doubt == "run":
                 known = rep.EvidenceFound(task=task.id, attempt=len(task.attempts), done=True)
                 if not any(question.task == task.id for question in state.questions.values()):

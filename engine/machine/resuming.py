@@ -84,8 +84,7 @@ def _mend_frontier(machine: "Machine") -> None:
         elif task.id in state.lanes:
             machine.waited(task.id)  # it held a lane for a checkpoint that the old engine was writing
         elif task.status is TaskStatus.WAITING and task.due_t is not None:
-            kind = "probe" if task.resource_waits else "retry"
-            machine.command(cmd.SetTimer(key=f"{kind}:{task.id}", due_t=task.due_t))
+            machine.command(cmd.SetTimer(key=task.timer, due_t=task.due_t))
         elif task.status is TaskStatus.PENDING:
             machine.make_ready(task.id)
 

@@ -66,6 +66,12 @@ class TaskState(msgspec.Struct):
         """The lane of the last attempt."""
         return self.attempts[-1].lane if self.attempts else None
 
+    @property
+    def timer(self) -> str:
+        """The key of the timer that ends a wait with a due time: for a retry, or to probe a resource."""
+        lacking = self.last is not None and self.last.failure_class is FailureClass.RESOURCE
+        return f"{'probe' if lacking else 'retry'}:{self.id}"
+
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """An open question; `number` is the `seq` of the event that opened it.
