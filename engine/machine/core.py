@@ -275,7 +275,8 @@ def _stop(machine: Machine, report: rep.Stop) -> None:
     stopping = state.stopping
     if stopping and (report.drain or not stopping.drain):
         return
-    machine.emit(ev.RunStopping, drain=report.drain, actor=report.actor, reason=report.reason)
+    fatal = stopping is not None and stopping.fatal
+    machine.emit(ev.RunStopping, drain=report.drain, fatal=fatal, actor=report.actor, reason=report.reason)
     if not report.drain:
         undoing = state.rollback.running if state.rollback else ""
         for task_id in state.in_flight:

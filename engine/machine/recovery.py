@@ -30,24 +30,26 @@ def on_succeeded(machine: "Machine", report: rep.Succeeded) -> None:
 def on_failed(machine: "Machine", report: rep.Failed) -> None:
     if report.purpose == "rollback":
         rollback.step_failed(machine, report)
-        return
-    machine.emit(
-        ev.TaskFailed,
-        task=report.task,
-        attempt=report.attempt,
-        lane=machine.state.tasks[report.task].lane,
-        failure_class=report.failure_class,
-        reason=report.reason,
-        rule=report.rule,
-        effect=report.effect,
-        exit_code=report.exit_code,
-        sqlstate=report.sqlstate,
-        resource=report.resource,
-        tail=report.tail,
-    )
+    else:
+        machine.emit(
+            ev.TaskFailed,
+            task=report.task,
+            attempt=report.attempt,
+            lane=machine.state.tasks[report.task].lane,
+            failure_class=report.failure_class,
+            reason=report.reason,
+            rule=report.rule,
+            effect=report.effect,
+            exit_code=report.exit_code,
+            sqlstate=report.sqlstate,
+            resource=report.resource,
+            tail=report.tail,
+        )
     if report.fatal:
         reason = f"{report.task} found its target damaged: {report.reason}"
         machine.emit(ev.RunStopping, drain=True, fatal=True, actor="engine", reason=reason)
+    elif report.purpose == "rollback":
+        ask(machine, report.task, report.reason, "rollback_step")  # whatever its class: the rest hangs on it
     else:
         _RULES[report.failure_class](machine, report)
 

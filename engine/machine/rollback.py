@@ -119,7 +119,6 @@ def next_step(state: State) -> str:
 
 
 def step_failed(machine: "Machine", report: rep.Failed) -> None:
-    """A step that failed puts its own question, whatever its class: the rest hangs on it."""
     machine.emit(
         ev.RollbackFailed,
         task=report.task,
@@ -132,7 +131,6 @@ def step_failed(machine: "Machine", report: rep.Failed) -> None:
         sqlstate=report.sqlstate,
         tail=report.tail,
     )
-    machine.emit(ev.QuestionOpened, about="rollback_step", task=report.task, reason=report.reason)
 
 
 def step_cancelled(machine: "Machine", report: rep.Cancelled) -> None:

@@ -34,3 +34,15 @@ def test_continuing_does_not_undo_a_stop() -> None:
     stop(run).report(rep.Continue(actor="ann"))
     assert run.of(ev.RunResumed) == []
     assert run.succeed("a", "b").finish_everything().state.status == "aborted"
+
+
+def test_a_damaged_target_ends_the_run_as_failed_even_if_the_operator_stops_it_too() -> None:
+    run = World(plan(task("a"), task("b"))).fail("a", fatal=True)
+    assert stop(run, drain=False).cancel("b").finish_everything().state.status == "failed"
+
+
+def test_a_target_found_damaged_while_undoing_ends_the_run_as_failed_and_the_rollback_goes_on_later() -> None:
+    run = World(plan(task("a"), task("b", "a"))).succeed("a").fail("b").decide("rollback", to="start")
+    run.fail("a", purpose="rollback", fatal=True).finish_everything()
+    assert run.state.status == "failed"
+    assert run.resume().undo("a").state.status == "rolled_back"
