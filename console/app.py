@@ -37,6 +37,8 @@ from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, Tak
 
 REPAINT_S = 1 / 15
 """Seconds between repaints, at the least: events that arrive in between are drawn together."""
+REPAINT_SHARE = 3
+"""Repainting rests this many times as long as it takes, so that keys are heeded under any load."""
 TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
@@ -99,6 +101,7 @@ class ConsoleApp(ThemedApp):
         self._summary_due = False
         self._repaint_due: Timer | None = None
         self._repainted = 0.0
+        self._repaint_cost = 0.0
         self._available: list[str] = []
 
     def on_mount(self) -> None:
@@ -180,7 +183,8 @@ class ConsoleApp(ThemedApp):
 
     def _stale(self) -> None:
         if self._repaint_due is None:
-            wait = max(REPAINT_S - (monotonic() - self._repainted), 0.001)
+            rest = max(REPAINT_S, REPAINT_SHARE * self._repaint_cost)
+            wait = max(self._repainted + rest - monotonic(), 0.001)
             self._repaint_due = self.set_timer(wait, self.repaint_views)
 
     def _tick(self) -> None:
@@ -189,12 +193,14 @@ class ConsoleApp(ThemedApp):
 
     def repaint_views(self) -> None:
         self._repaint_due = None
-        self._repainted = monotonic()
+        began = monotonic()
         if not self.screen_stack:
             return  # the app is closing
         for screen in self.screen_stack:
             if isinstance(screen, Refreshable) and screen.is_mounted:
                 screen.refresh_view()
+        self._repainted = monotonic()
+        self._repaint_cost = self._repainted - began
         available = [action.id for action in self.available_actions(self.screen)]
         if available != self._available:
             self._available = available

@@ -9,14 +9,15 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.keys import format_key
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Markdown, Static
 
 from console.actions import GROUPS, NamedAction
 from console.look import CRITICAL, STATUS, TRIGGER, Mark
 
 
 class HelpScreen(ModalScreen[None]):
-    """`actions` are those that exist where help was asked for; `keymap` the keys that were changed."""
+    """`actions` are those that exist where help was asked for; `keymap` the keys that were changed; `panel`
+    is the help of the panel in focus, in Markdown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss_screen", "Close")]
 
@@ -29,7 +30,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog-box -broad"):
             if self.panel_help:
-                yield Static(self.panel_help, markup=False, id="panel-help")
+                yield Markdown(self.panel_help, id="panel-help")
             with Horizontal(id="help-columns"):
                 yield Static(keys_text(self.actions, self.keymap), id="help-keys")
                 yield Static(marks_text(), id="help-marks")

@@ -64,11 +64,12 @@ class RunScreen(Screen[None]):
         self.mode = mode
         self.zoomed = ""
         self._selected = ""
-        self._following = mode != "inspect"
+        self._following = True
         self.status_line = StatusLine(view, now=now, speed=speed)
+        self.graph = FrontierGraph(view, id="graph", classes="panel")
         self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
         self.panels: dict[str, Widget] = {
-            "graph": FrontierGraph(view, id="graph", classes="panel"),
+            "graph": self.graph,
             "lanes": self.lanes_panel,
             "checkpoints": CheckpointTimeline(view, id="checkpoints", classes="panel"),
             "events": EventsPanel(view, id="events", classes="panel"),
@@ -93,11 +94,11 @@ class RunScreen(Screen[None]):
         for name, panel in self.panels.items():
             panel.border_title = TITLES[name]
         self._arrange()
-        self.select_task(self._first_to_show())
-        self.refresh_view()
+        if not self._selected:
+            self.select_task(self.view.graph.critical_path[0])
 
     def refresh_view(self) -> None:
-        self.follow()
+        self._follow()
         for part in (*self.query("StatusLine, MomentLine, WavesStrip"), *self.panels.values()):
             if part.display and isinstance(part, Refreshable):
                 part.refresh_view()
@@ -110,23 +111,20 @@ class RunScreen(Screen[None]):
         self.status_line.refresh_view()
         self.lanes_panel.set_forecast(outlook.bars)
 
-    def follow(self) -> None:
-        """Until the operator has selected a task, the selected one is one that is running."""
-        busy = self.view.state.in_flight
-        if self._following and busy and self._selected not in busy:
-            self.select_task(busy[0])
+    def _follow(self) -> None:
+        """Until the operator has chosen a task, the selected one is one that is asked about, or running."""
+        state = self.view.state
+        asked = [question.task for question in state.questions.values() if question.task]
+        eligible = asked or state.in_flight
+        if self._following and eligible and self._selected not in eligible:
+            self.graph.select_task(None)  # the graph takes what comes after nothing as not chosen
+            self.select_task(eligible[0])
 
     def select_task(self, task_id: str) -> None:
         self._selected = task_id
         for panel in self.panels.values():
             if isinstance(panel, ShowsTask):
                 panel.select_task(task_id)
-
-    def _first_to_show(self) -> str:
-        """The task that an operator most likely wants to see first."""
-        state, graph = self.view.state, self.view.graph
-        asked = [question.task for question in state.questions.values() if question.task]
-        return next(iter([*asked, *state.in_flight, *state.frontier, *graph.critical_path]))
 
     # -- room for panels ---------------------------------------------------------------------------
 
@@ -184,7 +182,7 @@ class RunScreen(Screen[None]):
 
     def action_unzoom(self) -> None:
         if not self.zoomed:
-            self._following = self.mode != "inspect"
+            self._following = True
         self.zoomed = ""
         self._arrange()
 
