@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from console.exits import UsageError
 from engine.journal.rundir import RunDir, find_run, state_dir
-from engine.plan.load import LoadedPlan, load_plan
-from engine.plan.models import Plan
-from engine.runner.opening import Options
 
 if TYPE_CHECKING:
     from console.cli import NewRunFlags, PlanFlags, RunFlags, Where
     from engine.forecast.faults import Faults
+    from engine.plan.load import LoadedPlan
+    from engine.plan.models import Plan
+    from engine.runner.opening import Options
 
 
 def actor() -> str:
@@ -36,8 +36,10 @@ def speed_of(text: str) -> float:
     return speed
 
 
-def planned(path: Path, flags: "PlanFlags") -> tuple[LoadedPlan, Plan]:
+def planned(path: Path, flags: "PlanFlags") -> "tuple[LoadedPlan, Plan]":
     """The plan in the file, and the same with the command line's changes. Raises PlanErrors, UsageError."""
+    from engine.plan.load import load_plan
+
     loaded = load_plan(path, allow_outside=flags.allow_outside)
     given = {"model": flags.model, "workers": flags.workers, "policy": flags.policy}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -53,8 +55,10 @@ def options_of(
     faults: "Faults | None" = None,
     allow_outside: bool = False,
     stop_at_question: bool = False,
-) -> Options:
+) -> "Options":
     """How to run. `new` is absent for a run that exists already: it knows itself whether it is simulated."""
+    from engine.runner.opening import Options
+
     simulate = bool(new and new.simulate)
     speed = speed_of(run_flags.speed)
     if new and not simulate and (speed != 1.0 or new.faults):

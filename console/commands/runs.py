@@ -27,6 +27,7 @@ _STATUS_OF: dict[type[ev.Event], str] = {
 
 def list_all(where: "Where", *, as_json: bool) -> Exit:
     found = [_summary(rundir) for rundir in list_runs(runs_dir(where))]
+    found.sort(key=lambda run: run.get("started_at", ""), reverse=True)
     if as_json:
         print(json.dumps(found, indent=2))
     elif not found:
@@ -62,7 +63,7 @@ def _summary(rundir: RunDir) -> dict[str, Any]:
 
 
 def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:
@@ -71,5 +72,5 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         status = run["status"]
         if status in ("running", "pausing", "paused", "rolling_back") and not run["owner"]:
             status += " (no engine: resume it)"
-        started = run.get("started_at", "")
-        print(f"{run['run']:<{width}}  {started:<20}  {run.get('plan', '')}: {status}")
+        started = run.get("started_at", "")[:19].replace("T", " ")
+        print(f"{run['run']:<{width}}  {started:<19}  {run.get('plan', '')}: {status}")
