@@ -3,6 +3,7 @@
 
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from console.exits import Exit, speak_of
 app = App(
     name="wesley-console",
     help="Run database migration plans, watch them, and get a run back on its feet.",
+    version=lambda: version("wesley-console"),
     version_flags=["--version"],
     result_action="return_value",
 )
