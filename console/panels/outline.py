@@ -140,24 +140,25 @@ def _runs(
 
 def _edges(graph: Graph, key_of: dict[str, str]) -> tuple[frozenset[Edge], frozenset[Edge]]:
     """Edges between keys without those that others imply, and which of them the critical path takes."""
-    dag: nx.DiGraph[str] = nx.DiGraph()
-    critical: set[Edge] = set()
-    for child, parents in graph.parents.items():
-        for parent in parents:
-            edge = key_of[parent], key_of[child]
-            if edge[0] == edge[1]:
-                continue
-            dag.add_edge(*edge)
-            if parent in graph.critical and child in graph.critical:
-                gap = graph.earliest[child] - graph.earliest[parent] - graph.expected_s[parent]
-                if abs(gap) < _SAME_S:
-                    critical.add(edge)
+    pairs = {(key_of[need], key_of[task]) for task, needs in graph.parents.items() for need in needs}
+    dag: nx.DiGraph[str] = nx.DiGraph((a, b) for a, b in pairs if a != b)
     edges = frozenset(nx.transitive_reduction(dag).edges)
-    return edges, frozenset(critical) & edges
+    tight = {
+        (key_of[need], key_of[task])
+        for task in graph.critical
+        for need in graph.parents[task]
+        if need in graph.critical and graph.earliest[task] - _end(graph, need) < _SAME_S
+    }
+    return edges, edges & tight
+
+
+def _end(graph: Graph, task: str) -> float:
+    return graph.earliest[task] + graph.expected_s[task]
 
 
 def counts_of(view: RunView, tasks: Sequence[str]) -> Counter[TaskStatus]:
-    return Counter(view.state.tasks[task].status for task in tasks)
+    states = view.state.tasks
+    return Counter(states[task].status for task in tasks)
 
 
 def on_the_move(view: RunView) -> list[str]:

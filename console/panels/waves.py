@@ -11,10 +11,14 @@ from textual.strip import Strip
 
 from console.look import STATUS, TRIGGER, Mark, one_line
 from console.panels.canvas import Canvas, clip, joined
+from console.panels.outline import counts_of
 from engine.machine.transitions import SETTLED, TaskStatus
 from engine.plan.waves import phase_order, wave_plan
 
 _TROUBLE = (TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK, TaskStatus.ROLLED_BACK)
+_MOST = 12
+"""More parts than this, and only _SHOWN of them are shown one by one."""
+_SHOWN = 5
 _NO_PHASE = "no phase"
 
 
@@ -58,9 +62,9 @@ class WavesStrip(Canvas, can_focus=False):
     """
 
     def draw_line(self, y: int) -> Strip:
-        parts = self._parts()
-        if y or not parts:
+        if y:
             return self.blank()
+        parts = self._parts()
         barrier = self._barrier_words()
         text = Text()
         for fit in _FITS:
@@ -86,23 +90,34 @@ class WavesStrip(Canvas, can_focus=False):
         return [(phase, phase, tuple(tasks)) for phase, tasks in members.items() if tasks]
 
     def _parts(self) -> list[Part]:
+        """The parts in order: one by one, or where they are too many for a line those where things happen
+        and the rest as one part on either side."""
         in_waves = self.view.plan.model == "wave"
-        return [
+        parts = [
             self._part(title, tasks, barrier=in_waves and part not in self.view.state.barriers)
             for part, title, tasks in self._members
         ]
+        if len(parts) <= _MOST:
+            return parts
+        is_open = (number for number, part in enumerate(parts) if part.settled < len(part.tasks))
+        start = min(max(0, next(is_open, len(parts)) - 1), len(parts) - _SHOWN)
+        before, shown, after = parts[:start], parts[start : start + _SHOWN], parts[start + _SHOWN :]
+        return [*self._together(before, "before"), *shown, *self._together(after, "after")]
+
+    def _together(self, parts: list[Part], where: str) -> list[Part]:
+        tasks = tuple(task for part in parts for task in part.tasks)
+        return [self._part(f"{len(parts)} {where}", tasks, barrier=parts[-1].barrier)] if parts else []
 
     def _part(self, title: str, tasks: tuple[str, ...], *, barrier: bool) -> Part:
-        statuses = [self.view.state.tasks[task].status for task in tasks]
-        settled = sum(status in SETTLED for status in statuses)
-        trouble = next((status for status in _TROUBLE if status in statuses), None)
+        counts = counts_of(self.view, tasks)
+        settled = sum(counts[status] for status in SETTLED)
+        trouble = next((status for status in _TROUBLE if counts[status]), None)
         if trouble:
             status = trouble
         elif settled == len(tasks):
             status = TaskStatus.SUCCEEDED
         else:
-            idle = settled == 0 and all(status is TaskStatus.PENDING for status in statuses)
-            status = TaskStatus.PENDING if idle else TaskStatus.RUNNING
+            status = TaskStatus.PENDING if counts[TaskStatus.PENDING] == len(tasks) else TaskStatus.RUNNING
         return Part(one_line(title), tasks, settled, STATUS[status], barrier)
 
     def _barrier_words(self) -> Text:

@@ -15,6 +15,7 @@ from engine.machine import events as ev
 from engine.plan.models import parse_plan_data
 from tests.console import fixtures
 from tests.console.panel_stage import keys, play
+from tests.console.test_panels_layout import layered
 
 # -- waves -----------------------------------------------------------------------------------------
 
@@ -45,6 +46,14 @@ def test_generations_where_a_plan_has_no_phases() -> None:
     tasks = [{"id": "a", "run": {"shell": "true"}}, {"id": "b", "run": {"shell": "true"}, "needs": ["a"]}]
     view = RunView(parse_plan_data({"wesley": 1, "name": "two", "tasks": tasks}))
     assert play(lambda: WavesStrip(view), (60, 1)).shown == ["· step 1 0/1   · step 2 0/1"]
+
+
+def test_of_many_parts_those_where_things_happen_are_shown() -> None:
+    view = fixtures.told(layered(600, 20), 0.5)
+    assert play(lambda: WavesStrip(view), (140, 1)).shown == [
+        "✓ 13 before 260/260   ✓ step 14 20/20   ▶ step 15 14/20 ━━━━━───   · step 16 0/20   · step 17 0/20"
+        "   · step 18 0/20   · 12 after 0/240"
+    ]
 
 
 # -- checkpoints -----------------------------------------------------------------------------------
