@@ -183,14 +183,14 @@ class Machine:
         while None in state.lanes:
             task_id = self.frontier.pick()
             if task_id is None:
-                for held, pool in self.frontier.newly_held():
-                    self.emit(ev.TaskWaiting, task=held, reason=pool_reason(state, pool))
-                return
+                break
             lane = state.lanes.index(None)
             if checkpoints.due_before(self, task_id):
                 checkpoints.hold_for(self, task_id, lane)
             else:
                 self.start(task_id, lane)
+        for held, pool in self.frontier.newly_held():
+            self.emit(ev.TaskWaiting, task=held, reason=pool_reason(state, pool))
 
     def start(self, task_id: str, lane: int) -> None:
         attempt = len(self.state.tasks[task_id].attempts) + 1

@@ -66,14 +66,14 @@ def _take_lane(state: State, task_id: str, lane: int) -> None:
         raise ImpossibleEvent(f"lane {lane} is taken by {state.lanes[lane]}, and given to {task_id}")
     state.lanes[lane] = task_id
     state.overtaken.pop(task_id, None)
-    demand = state.pools.demand[task_id]
-    for pool, units in demand:
-        state.in_use[pool] = state.in_use.get(pool, 0) + units
-    if demand and state.overtaken:
-        taken = {pool for pool, _ in demand}
+    demand = dict(state.pools.demand[task_id])
+    if demand:
         for held in state.overtaken:
-            if any(pool in taken for pool, _ in state.pools.demand[held]):
+            wanted = state.pools.demand[held]
+            if demand.keys() & dict(wanted).keys() and state.pools.lacking(wanted, state.in_use, {}):
                 state.overtaken[held] += 1
+    for pool, units in demand.items():
+        state.in_use[pool] = state.in_use.get(pool, 0) + units
 
 
 def _leave_lane(state: State, task_id: str) -> None:

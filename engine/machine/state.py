@@ -164,7 +164,8 @@ class State:
         self.lanes: list[str | None] = [None] * plan.workers
         self.in_use: dict[str, int] = {}
         self.overtaken: dict[str, int] = {}
-        """Per task held by a pool: how many tasks have since been started with units of that pool."""
+        """Per task held by a pool: how many tasks have since taken units of its pools when it was too big to
+        start itself. Those that merely come first by the policy do not count."""
         self.waves_started: dict[str, int] = {}
         """Waves that were opened, in order, each with its event; a rollback behind that event closes it."""
         self.barriers: dict[str, int] = {}
