@@ -15,22 +15,22 @@ import sample_plans
 from tests.cli.program import Program, Result, write_plan
 
 SAMPLES = Path(sample_plans.__file__).parent
-COMMANDS = "run resume check forecast runs inspect events checkpoint verify train schema".split()
-RUN_FLAGS = (
-    "--headless --json --state-dir --run-id --model --workers --policy --on-unknown --simulate --speed "
-    "--seed --faults --rollback-to"
-).split()
+COMMANDS = "run resume check forecast runs inspect events checkpoint verify train schema"
+ON_A_PLAN = (
+    "--state-dir --run-id --model --workers --policy --on-unknown --simulate --speed --seed --faults "
+    "--rollback-to"
+)
 FLAGS = {
-    (): RUN_FLAGS[2:],
-    ("run",): RUN_FLAGS,
-    ("resume",): "--headless --json --on-unknown --rollback-to --speed --state-dir".split(),
-    ("check",): ["--json"],
-    ("forecast",): ["--json"],
-    ("runs",): ["--json", "--state-dir"],
-    ("inspect",): ["--json", "--state-dir"],
-    ("events",): ["--state-dir"],
-    ("checkpoint",): ["--state-dir"],
-    ("verify",): ["--state-dir"],
+    "": ON_A_PLAN,
+    "run": f"--headless --json {ON_A_PLAN}",
+    "resume": "--headless --json --on-unknown --rollback-to --speed --state-dir",
+    "check": "--json",
+    "forecast": "--json",
+    "runs": "--json --state-dir",
+    "inspect": "--json --state-dir",
+    "events": "--state-dir",
+    "checkpoint": "--state-dir",
+    "verify": "--state-dir",
 }
 TASKS = """
   - {id: create, run: {sql: "CREATE TABLE shops (name)", on: app}, phase: expand}
@@ -213,15 +213,15 @@ def test_forecast_sets_both_models_side_by_side(program: Program) -> None:
     assert "published" in table
 
 
-@pytest.mark.parametrize("command", FLAGS, ids=" ".join)
-def test_help_names_every_flag(program: Program, command: tuple[str, ...]) -> None:
-    shown = program(*command, "--help").wants(0).out
-    assert [flag for flag in FLAGS[command] if flag not in shown] == []
+@pytest.mark.parametrize("command", FLAGS)
+def test_help_names_every_flag(program: Program, command: str) -> None:
+    shown = program(*command.split(), "--help").wants(0).out
+    assert [flag for flag in FLAGS[command].split() if flag not in shown] == []
 
 
 def test_help_names_every_command(program: Program) -> None:
     shown = program("--help").wants(0).out
-    assert [command for command in COMMANDS if f" {command} " not in shown] == []
+    assert [command for command in COMMANDS.split() if f" {command} " not in shown] == []
 
 
 def test_version_is_the_version_that_runs_record(told: Told) -> None:
