@@ -323,6 +323,13 @@ class ConsoleApp(ThemedApp):
         else:
             self.exit()
 
+    def terminal_gone(self) -> None:
+        """Draw no more: the terminal was closed, and what is written to it would wait for ever.
+
+        The driver writes through a thread that ends at the first failed write, and a bounded queue."""
+        if self._driver is not None:
+            self._driver.write = _discard  # type: ignore[method-assign]
+
     def _ask_to_stop(self, *, leaving: bool) -> None:
         if not isinstance(self.screen, StopDialog):
             self.push_screen(StopDialog(self.view, leaving=leaving), partial(self._stop, leaving))
@@ -333,6 +340,10 @@ class ConsoleApp(ThemedApp):
         self.leaving = self.leaving or leaving
         reason = "the operator left the console" if leaving else "aborted by the operator"
         self._tell(Stop(actor=self.actor, reason=reason, drain=choice == "drain"))
+
+
+def _discard(_data: str) -> None:
+    pass
 
 
 _CHANGES = frozenset(action.id for action in ACTIONS if action.changes_run)

@@ -108,6 +108,8 @@ class Session:
                 if number == signal.SIGUSR1:
                     self.remote.report(rep.TakeCheckpoint(actor=self._options.actor, reason=name))
                 else:
+                    if number == signal.SIGHUP:
+                        app.terminal_gone()
                     app.leave(drain=False, reason=f"{name} received")
 
     def _output(self, task: str, attempt: int) -> Sequence[str]:

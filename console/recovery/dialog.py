@@ -183,7 +183,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         return self._follows(choice) or [Line("What follows", "is being worked out")]
 
     def _follows(self, choice: Choice) -> list[Line]:
-        told = lines(self._foresight.known.get(choice.draft), self.view.now_t)
+        told = lines(self._foresight.known.get(choice.draft))
         others = len(self.view.newest.questions.keys() - {self.question})
         if told and others and choice.draft.action in ("retry", "skip"):
             told.append(Line("Assuming", f"{plural(others, 'other question')} answered with a retry"))
@@ -196,8 +196,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         return " ".join([self.meaning(choice), *follows])
 
     def _outcomes(self) -> dict[Draft, str]:
-        now = self.view.now_t
-        return {draft: outcome(outlook, now) for draft, outlook in self._foresight.known.items()}
+        return {draft: outcome(outlook) for draft, outlook in self._foresight.known.items()}
 
     def _hints(self) -> Iterator[Hint]:
         if not self._idle:
@@ -232,7 +231,8 @@ class DecisionDialog(ModalScreen[Decide | None]):
         """Have worked out what is not known of the choices on the screen, or known no more."""
         if self._idle:
             shown = (self._confirming,) if self._confirming else self._menus[-1]
-            self._foresight.want((choice.draft for choice in shown), self.view.state)
+            drafts = (choice.draft for choice in shown)
+            self._foresight.want(drafts, self.view.state, self.view.now_t)
 
     @on(Foreseen)
     def _foreseen(self, message: Foreseen) -> None:

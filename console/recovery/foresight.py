@@ -32,9 +32,11 @@ def foresee(state: State, graph: Graph, question: int, draft: Draft) -> "Consequ
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a draft, as the run stood after event `seq`; or why that could not be worked out."""
+    """What follows from a draft, as the run stood after event `seq`, if it were chosen at `t` on the run's
+    clock; or why that could not be worked out."""
 
     seq: int
+    t: float
     found: "Consequence | None" = None
     fault: str = ""
 
@@ -64,7 +66,7 @@ class Foresight:
         self._busy = False
         self.known: dict[Draft, Outlook] = {}
 
-    def want(self, drafts: Iterable[Draft], state: State) -> None:
+    def want(self, drafts: Iterable[Draft], state: State, now_t: float) -> None:
         """Find out what is not known of `drafts` as of `state`, unless a thread is at it; it will be asked
         for again when that is done."""
         unknown = [
@@ -75,6 +77,7 @@ class Foresight:
         if unknown and not self._busy:
             self._busy = True
             twin = state.clone()
+            twin.t = now_t  # the run's clock has gone on since its last event
             self._screen.run_worker(lambda: self._work_out(twin, unknown), thread=True, group="foresight")
 
     def take(self, message: Foreseen) -> None:
@@ -91,6 +94,6 @@ class Foresight:
 
     def _outlook(self, state: State, draft: Draft) -> Outlook:
         try:
-            return Outlook(seq=state.seq, found=self._ask(state, self._graph, self._question, draft))
+            return Outlook(seq=state.seq, t=state.t, found=self._ask(state, self._graph, self._question, draft))
         except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
-            return Outlook(seq=state.seq, fault=f"{type(fault).__name__}: {fault}")
+            return Outlook(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")

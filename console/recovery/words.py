@@ -34,7 +34,7 @@ def meaning(choice: Choice, case: Case) -> str:
     return said
 
 
-def outcome(outlook: Outlook | None, now_t: float) -> str:
+def outcome(outlook: Outlook | None) -> str:
     """What follows, in one line with counts, the gravest first."""
     if outlook is None:
         return UNKNOWN_YET
@@ -49,12 +49,12 @@ def outcome(outlook: Outlook | None, now_t: float) -> str:
         f"blocks {plural(len(found.blocked), 'task')}" if found.blocked else "",
         f"runs {plural(len(found.reruns), 'task')} again" if found.reruns else "",
         f"{plural(len(found.may_run), 'task')} may run" if found.may_run else "",
-        _end(found, now_t, "done"),
+        _end(found, outlook.t, "done"),
     ]
     return ", ".join(part for part in parts if part) or "nothing else changes"
 
 
-def lines(outlook: Outlook | None, now_t: float) -> list[Line]:
+def lines(outlook: Outlook | None) -> list[Line]:
     """What follows, with every task by its name, undone ones in the order of their undoing."""
     if outlook is None:
         return []
@@ -69,7 +69,7 @@ def lines(outlook: Outlook | None, now_t: float) -> list[Line]:
         Line("Blocked", ", ".join(found.blocked), "status-blocked"),
         Line("Runs again", ", ".join(found.reruns)),
         Line("May run", ", ".join(found.may_run)),
-        Line("Then", f"the run {end}" if (end := _end(found, now_t, "is done")) else ""),
+        Line("Then", f"the run {end}" if (end := _end(found, outlook.t, "is done")) else ""),
         Line("Note", one_line(found.note)),
     ]
     return [line for line in told if line.text] or [Line("Otherwise", "nothing changes")]
@@ -81,10 +81,10 @@ def _stays(tasks: tuple[str, ...]) -> str:
     return f"{', '.join(tasks)} {'has' if len(tasks) == 1 else 'have'} no rollback and will stay applied"
 
 
-def _end(found: "Consequence", now_t: float, done: str) -> str:
-    """How the run ends and when, as far as can be told; `done` is the word where it goes to its end."""
+def _end(found: "Consequence", asked_t: float, done: str) -> str:
+    """How the run ends and how long after it was asked for, as far as can be told; `done` is the word where it goes to its end."""
     ends = f"ends {words(found.run_ends)}" if found.run_ends else done
     if found.finish_t is None:
         return ends if found.run_ends else ""
-    left = found.finish_t - now_t
+    left = found.finish_t - asked_t
     return f"{ends} in about {format_duration(left)}" if left >= 1 else f"{ends} at once"

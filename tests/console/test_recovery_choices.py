@@ -59,13 +59,13 @@ def test_the_rollback_of_a_menu_stands_for_its_default() -> None:
 
 
 def _outlook(**found: object) -> Outlook:
-    return Outlook(seq=1, found=Consequence(possible=True, **found))
+    return Outlook(seq=1, t=0.0, found=Consequence(possible=True, **found))
 
 
 def test_one_line_counts_and_the_list_names() -> None:
-    outlook = _outlook(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=400.0)
-    assert outcome(outlook, 100.0) == "undoes 2 tasks, 1 cannot be undone, ends rolled back in about 5m"
-    assert [line[:2] for line in lines(outlook, 100.0)] == [
+    outlook = _outlook(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=300.0)
+    assert outcome(outlook) == "undoes 2 tasks, 1 cannot be undone, ends rolled back in about 5m"
+    assert [line[:2] for line in lines(outlook)] == [
         ("Undone, in order", "b → a"),
         ("Cannot be undone", "c has no rollback and will stay applied"),
         ("Then", "the run ends rolled back in about 5m"),
@@ -74,25 +74,25 @@ def test_one_line_counts_and_the_list_names() -> None:
 
 def test_dependants_that_may_run_are_counted_beside_what_runs_again() -> None:
     outlook = _outlook(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
-    assert outcome(outlook, 0.0) == "runs 1 task again, 2 tasks may run, done in about 1m"
+    assert outcome(outlook) == "runs 1 task again, 2 tasks may run, done in about 1m"
 
 
 def test_what_is_not_possible_says_why_and_nothing_else() -> None:
-    outlook = Outlook(seq=1, found=Consequence(possible=False, why_not="the run is stopping"))
-    assert outcome(outlook, 0.0) == "not possible: the run is stopping"
-    assert [line[:2] for line in lines(outlook, 0.0)] == [("Not possible", "the run is stopping")]
+    outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="the run is stopping"))
+    assert outcome(outlook) == "not possible: the run is stopping"
+    assert [line[:2] for line in lines(outlook)] == [("Not possible", "the run is stopping")]
 
 
 def test_a_fault_of_the_forecast_is_told_not_hidden() -> None:
-    outlook = Outlook(seq=1, fault="KeyError: 'x'")
-    assert outcome(outlook, 0.0) == "what follows could not be worked out"
-    assert "KeyError" in lines(outlook, 0.0)[0].text
+    outlook = Outlook(seq=1, t=0.0, fault="KeyError: 'x'")
+    assert outcome(outlook) == "what follows could not be worked out"
+    assert "KeyError" in lines(outlook)[0].text
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
-    outlook = Outlook(seq=1, found=Consequence(possible=False, why_not="no\x1b[2J\u202e way"))
-    assert "\x1b" not in outcome(outlook, 0.0)
-    assert "\u202e" not in lines(outlook, 0.0)[0].text
+    outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="no\x1b[2J\u202e way"))
+    assert "\x1b" not in outcome(outlook)
+    assert "\u202e" not in lines(outlook)[0].text
 
 
 def test_asserting_done_means_the_verify_where_there_is_one() -> None:
