@@ -42,6 +42,13 @@ _LANGUAGES = {"sql": "sql", "shell": "bash"}
 _ATTEMPTS_SHOWN = 4
 
 
+class Tail(VerticalScroll):
+    """Shows the end of what is in it, whatever room there is."""
+
+    def on_resize(self) -> None:
+        self.scroll_end(animate=False)
+
+
 class RecoveryDialog(DecisionDialog):
     """Puts question number `question`, which is open, to the operator. `actor` is who answers: the user of
     the operating system where it is empty."""
@@ -100,13 +107,9 @@ class RecoveryDialog(DecisionDialog):
         yield Static(_standing(case), classes="title")
         yield from (Fact(label, value) for label, value in _facts(case) if value)
         tail = output_of(case)
-        with VerticalScroll(id="tail", can_focus=False) as shown:
+        with Tail(id="tail", can_focus=False) as shown:
             shown.border_title = f" output, {plural(len(tail), 'line')} " if tail else " no output "
             yield Static(Content("\n".join(tail[-200:])))
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one("#tail", VerticalScroll).anchor()
 
     # -- keys ----------------------------------------------------------------------------------------
 

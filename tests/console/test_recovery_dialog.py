@@ -144,6 +144,18 @@ async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming(
         assert f"{', '.join(stay)} have no rollback and will stay applied" in at.told
 
 
+@pytest.mark.parametrize("lines", [3, 41])
+async def test_the_end_of_the_output_is_shown_from_the_top_where_there_is_room(lines: int) -> None:
+    stage = stages.failure()
+    stage.view.output = lambda _task, _attempt: stages.OUTPUT[-lines:]
+    async with desk(stage, size=(120, 36)) as at:
+        tail = at.dialog.query_one("#tail")
+        assert tail.scroll_offset.y == max(0, lines - tail.scrollable_content_region.height)
+        await at.pilot.resize_terminal(80, 24)
+        await at.pilot.pause()
+        assert tail.scroll_offset.y == max(0, lines - tail.scrollable_content_region.height)
+
+
 async def test_all_the_output_is_a_key_away() -> None:
     async with desk(stages.failure()) as at:
         await at.press("o")
