@@ -328,7 +328,7 @@ class ConsoleApp(ThemedApp):
 
         The driver writes through a thread that ends at the first failed write, and a bounded queue."""
         if self._driver is not None:
-            self._driver.write = _discard  # type: ignore[method-assign]
+            self._driver.write = _discard  # type: ignore[assignment]
 
     def _ask_to_stop(self, *, leaving: bool) -> None:
         if not isinstance(self.screen, StopDialog):

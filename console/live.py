@@ -7,18 +7,22 @@ away, and a screen never freezes because an engine did.
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 
 from console.app import ConsoleApp
+from console.drills import LoadedDrill
 from console.exits import Exit, exit_code
 from console.headless import closing_lines
 from console.review import ReviewFacts
 from console.run_view import RunView
+from console.screens.training import DrillReport
+from console.training import render_score, score_drill
 from engine.forecast.consequences import expected_finish
 from engine.graph import Graph
-from engine.journal.rundir import RunDir
+from engine.journal.rundir import RunDir, new_run_id
 from engine.machine import reports as rep
 from engine.machine.state import State
 from engine.plan.load import LoadedPlan
@@ -164,6 +168,26 @@ def show_resumed(rundir: RunDir, options: Options) -> Exit:
         speed=options.speed,
     )
     return _told(session.show(app))
+
+
+def show_drill(drill: LoadedDrill, state_dir: Path, options: Options) -> Exit:
+    """A drill on the console. Its briefing was the review: it starts at once, and ends with its report."""
+    plan = drill.plan.plan
+    run_id = new_run_id(f"drill {drill.name}", datetime.now(UTC))
+    session = Session(plan, options, lambda: new_run(drill.plan, plan, state_dir, run_id, options))
+    session.confirm()
+    app = ConsoleApp(
+        session.view,
+        mode="train",
+        events=session.feed,
+        summary=lambda: DrillReport(session.view, drill),
+        folder=str(state_dir),
+        actor=options.actor,
+        speed=options.speed,
+    )
+    state = session.show(app)
+    print(render_score(score_drill(session.view.events, drill)))
+    return exit_code(state) if state.started else Exit.OK
 
 
 def _told(state: State) -> Exit:

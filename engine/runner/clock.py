@@ -6,7 +6,7 @@ world, or (`max`) not wait at all and jump to the next moment at which anything 
 
 import math
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from engine.machine.reports import Now
 
@@ -14,14 +14,13 @@ from engine.machine.reports import Now
 class RunClock:
     """A clock that reads `start_t` now and runs `speed` times as fast as the world; `math.inf` jumps.
 
-    A jumping clock stands still until `jump` moves it. Its wall clock moves along with it, so that a
-    simulated run's timestamps are as far apart as its events."""
+    A jumping clock stands still until `jump` moves it. The wall clock is the world's in every case: it says
+    when something was really recorded, not when a simulation imagines it."""
 
     def __init__(self, start_t: float = 0.0, speed: float = 1.0) -> None:
         self._start_t = start_t
         self._speed = speed
         self._origin = time.monotonic()
-        self._started_at = datetime.now(UTC)
         self._jumped_t = start_t
 
     @property
@@ -35,10 +34,7 @@ class RunClock:
         return self._start_t + (time.monotonic() - self._origin) * self._speed
 
     def now(self) -> Now:
-        t = self.t()
-        if self._speed == 1.0:
-            return Now(t, datetime.now(UTC))
-        return Now(t, self._started_at + timedelta(seconds=t - self._start_t))
+        return Now(self.t(), datetime.now(UTC))
 
     def world_seconds_until(self, t: float) -> float:
         """How long to wait, in the world's seconds, until the clock reads `t`."""

@@ -1,0 +1,36 @@
+"""`train`: drills, on the console's own screens, with a report at the end."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from console.commands.options import actor, runs_dir, speed_of
+from console.drills import LoadedDrill, drill_titles
+from console.exits import Exit
+
+if TYPE_CHECKING:
+    from console.cli import Where
+
+
+def train_on(name: str | None, speed: str | None, where: "Where") -> Exit:
+    if name is None and not sys.stdout.isatty():
+        for known, title in drill_titles().items():
+            print(f"{known}: {title}")
+        return Exit.OK
+    from console.screens.training import choose_drill
+
+    drill = choose_drill(name or "")
+    return _start(drill, speed, where) if drill else Exit.OK
+
+
+def _start(drill: LoadedDrill, speed: str | None, where: "Where") -> Exit:
+    from console.live import show_drill
+    from engine.runner.opening import Options
+
+    options = Options(
+        actor=actor(),
+        simulate=True,
+        speed=speed_of(speed) if speed else drill.drill.speed,
+        seed=drill.drill.seed,
+        faults=drill.faults,
+    )
+    return show_drill(drill, runs_dir(where), options)
