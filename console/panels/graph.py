@@ -157,7 +157,7 @@ runs on behind the other.
         return y - self._heads + self.scroll_offset.y - max(0, spare) // 2
 
     def prepare(self) -> None:
-        wanted = focus_of(self.view, self.selected), self.room
+        wanted = focus_of(self.view, self.selected, self.room.height), self.room
         if wanted != self._drawn_for:
             self._drawn_for = wanted
             self._picture = lay_out(self.view, wanted[0], self.room - (0, 1))

@@ -132,11 +132,17 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """As many rows as it takes without free ones between the lanes."""
-        return _HEADS + self._lanes + self._tail
+        return _HEADS + self._lanes + bool(self._history.undo.spans) + 1
 
     @property
     def _tail(self) -> int:
-        return 1 + bool(self._history.undo.spans)
+        """Rows below the lanes: what a rollback does, and a caption."""
+        return bool(self._history.undo.spans) + self._captioned
+
+    @property
+    def _captioned(self) -> bool:
+        """The caption is what gives way where there is no room for all lanes."""
+        return self.room.height > _HEADS + self._lanes + bool(self._history.undo.spans)
 
     @property
     def _pitch(self) -> int:
@@ -170,9 +176,9 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
             self._draw_labels(line)
         elif y == 1:
             self._draw_ruler(line)
-        elif y == last:
+        elif y == last and self._captioned:
             return self._caption()
-        elif y == last - 1 and self._history.undo.spans:
+        elif y == last - self._captioned and self._history.undo.spans:
             self._draw_undo(line)
         else:
             lane = self._lane_at(y)

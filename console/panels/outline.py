@@ -17,9 +17,9 @@ from engine.plan.waves import wave_plan
 WHOLE = 80
 """Up to this many tasks a plan is shown whole."""
 _FOCUS = 36
-"""In a larger plan: so many tasks that something happens to are shown, before their neighbours."""
+"""In a larger plan: so many tasks that something happens to are shown at most, before their neighbours."""
 _SHOWN = 56
-"""In a larger plan: so many tasks are shown in all."""
+"""In a larger plan: so many tasks are shown at most in all."""
 _COLUMNS = 12
 """More columns than this, and those with nothing shown in them are drawn together into one."""
 
@@ -74,21 +74,22 @@ def ranks_of(plan: Plan, graph: Graph) -> tuple[list[list[str]], list[tuple[str,
     return ranks, sections
 
 
-def focus_of(view: RunView, selected: str | None) -> frozenset[str]:
+def focus_of(view: RunView, selected: str | None, rows: int) -> frozenset[str]:
     """The tasks shown in full: all of a small plan; of a large one those that something happens to, the most
-    urgent first, and then the tasks beside them."""
+    urgent first, and then the tasks beside them, about as many as can be seen at once in so many rows."""
     if len(view.graph.order) <= WHOLE:
         return frozenset(view.graph.order)
+    most, most_in_all = min(_FOCUS, 2 * rows), min(_SHOWN, 3 * rows)
     by_status: dict[TaskStatus, list[str]] = {status: [] for status in _URGENT}
     for task in view.state.tasks.values():
         if task.status in by_status:
             by_status[task.status].append(task.id)
     shown: dict[str, None] = dict.fromkeys([selected] if selected else [])
     for status in _URGENT:
-        shown.update(dict.fromkeys(by_status[status][: max(0, _FOCUS - len(shown))]))
+        shown.update(dict.fromkeys(by_status[status][: max(0, most - len(shown))]))
     for task_id in list(shown):
         beside = (*view.graph.parents[task_id], *view.graph.children[task_id])
-        shown.update(dict.fromkeys(beside[: max(0, _SHOWN - len(shown))]))
+        shown.update(dict.fromkeys(beside[: max(0, most_in_all - len(shown))]))
     return frozenset(shown)
 
 

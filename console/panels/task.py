@@ -145,6 +145,8 @@ class and rule of each failure, and the end of its output, which follows while t
         lines = [joined([(f"{kind}{where}", self.ink("quiet"))])]
         code = self._code[1].wrap(self.app.console, max(10, self.room.width - 2))
         shown = max(3, self.room.height // 4)
+        if len(code) == shown + 1:  # a line that only says so would take as much room
+            shown += 1
         lines += [joined([("▏ ", self.ink("frame"))]) + line for line in code[:shown]]
         if len(code) > shown:
             lines.append(joined([(f"▏ … {len(code) - shown} more lines", self.ink("quiet"))]))

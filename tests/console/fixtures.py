@@ -104,13 +104,13 @@ class Story:
         completed = sum(isinstance(event, ev.TaskSucceeded) for event in self.events)
         return self.add(
             ev.CheckpointSaved,
-            checkpoint=f"c{self._saved:04}",
+            checkpoint=f"cp-{self._saved:04}",
             trigger=trigger,
             position=len(self.events),
             position_hash="a1" * 32,
             completed=completed,
             stable=stable,
-            file=f"c{self._saved:04}.json",
+            file=f"cp-{self._saved:04}.json",
             note=note,
         )
 
@@ -311,14 +311,14 @@ def rolled_back() -> RunView:
     story.add(ev.QuestionOpened, about="failure", task="drop-status-text", reason="no such column: status")
     story.add(ev.RunPaused, reason="a question is open")
     story.at(35).add(
-        ev.DecisionMade, question=question, task="drop-status-text", action="rollback", to="c0006",
+        ev.DecisionMade, question=question, task="drop-status-text", action="rollback", to="cp-0006",
         actor="ana", reason="support sees wrong totals", on_seq=question + 1,
     )  # fmt: skip
     to_seq = next(
         e.position for e in story.events if isinstance(e, ev.CheckpointSaved) and e.trigger == "risk"
     )
     story.add(
-        ev.RollbackStarted, to="c0006", to_seq=to_seq, tasks=("switch-writes", "switch-reads"),
+        ev.RollbackStarted, to="cp-0006", to_seq=to_seq, tasks=("switch-writes", "switch-reads"),
         stay=("drop-totals",), reason="support sees wrong totals",
     )  # fmt: skip
     for minute, task in ((35.1, "switch-writes"), (35.6, "switch-reads")):

@@ -114,10 +114,10 @@ def test_lines_that_only_cross_are_not_joined() -> None:
 
 def test_a_small_plan_is_shown_whole_and_a_large_one_by_its_frontier() -> None:
     view = fixtures.running()
-    assert focus_of(view, None) == frozenset(view.graph.order)
+    assert focus_of(view, None, 36) == frozenset(view.graph.order)
     big = layered(400, 40)
     view = fixtures.told(big, 0.5)
-    focus = focus_of(view, "t0399")
+    focus = focus_of(view, "t0399", 36)
     running = {task for task in view.state.lanes if task}
     assert running | {"t0399"} <= focus
     assert len(focus) < WHOLE
@@ -134,14 +134,14 @@ def test_columns_that_nothing_happens_in_are_drawn_together() -> None:
         {"id": f"t{n}", "run": {"shell": "true"}, "needs": [f"t{n - 1}"] if n else []} for n in range(500)
     ]
     view = fixtures.told(parse_plan_data({"wesley": 1, "name": "chain", "tasks": chain}), 0.5)
-    shown = outline(view.plan, view.graph, focus_of(view, None))
+    shown = outline(view.plan, view.graph, focus_of(view, None, 36))
     assert len(shown.columns) < 20
     assert len(shown.critical) == len(shown.columns) - 1
 
 
 def test_waves_have_columns_of_their_own() -> None:
     view = fixtures.at_barrier()
-    shown = outline(view.plan, view.graph, focus_of(view, None))
+    shown = outline(view.plan, view.graph, focus_of(view, None, 36))
     assert [title for title, _, _ in shown.sections] == [
         "Expand",
         "Backfill",

@@ -62,8 +62,8 @@ def test_of_many_parts_those_where_things_happen_are_shown() -> None:
 def test_checkpoints_and_what_brings_the_next_one() -> None:
     assert play(lambda: CheckpointTimeline(fixtures.running()), (80, 4)).shown == [
         " ◌ next: at 50 % (2 tasks), at the end of backfill (3 tasks), every 30m",
-        " ◑ progress   7m36s ago    5 done  c0002",
-        " ◆ phase     11m36s ago    4 done  c0001  expand",
+        " ◑ progress   7m36s ago    5 done  cp-0002",
+        " ◆ phase     11m36s ago    4 done  cp-0001  expand",
         "",
     ]
     assert (
@@ -77,13 +77,13 @@ def test_a_chosen_checkpoint_says_what_a_rollback_to_it_would_undo() -> None:
     stage = play(
         lambda: CheckpointTimeline(view), (70, 16), keys("down", "down", "down", "down", "down", "b")
     )
-    at = next(number for number, line in enumerate(stage.shown) if "c0004" in line)
+    at = next(number for number, line in enumerate(stage.shown) if "cp-0004" in line)
     assert stage.shown[at + 1 : at + 4] == [
         "   holds      10 of 16 tasks completed, event 40, at 02:24:48",
         "   would undo analyze, switch-writes, switch-reads, check-customers",
         "   would stay drop-status-text, drop-totals (no rollback)",
     ]
-    assert [m.to for m in stage.asked if isinstance(m, RollbackRequested)] == ["c0004"]
+    assert [m.to for m in stage.asked if isinstance(m, RollbackRequested)] == ["cp-0004"]
 
 
 def test_enter_goes_to_the_moment_of_a_checkpoint() -> None:

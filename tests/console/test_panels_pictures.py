@@ -1,0 +1,58 @@
+"""Panels as pictures: colour and weight, which text alone does not show."""
+
+from collections.abc import Callable
+
+from textual.pilot import Pilot
+
+from console.panels.graph import FrontierGraph
+from console.panels.lanes import LanesPanel
+from console.panels.task import TaskPanel
+from console.panels.timeline import CheckpointTimeline
+from console.theming import LIGHT
+from tests.console import fixtures
+from tests.console.panel_stage import PanelStage
+
+Snap = Callable[..., bool]
+
+
+def test_the_reference_plan_with_a_task_chosen(snap_compare: Snap) -> None:
+    stage = PanelStage(lambda: FrontierGraph(fixtures.reference_running("wave")))
+    assert snap_compare(stage, terminal_size=(90, 22), press=["right", "down"])
+
+
+def test_a_failure_in_the_graph(snap_compare: Snap) -> None:
+    stage = PanelStage(lambda: FrontierGraph(fixtures.question_open()), LIGHT)
+    assert snap_compare(stage, terminal_size=(120, 16))
+
+
+def test_lanes_with_a_retry_and_what_is_expected(snap_compare: Snap) -> None:
+    async def expect(pilot: Pilot[None]) -> None:
+        pilot.app.query_one(LanesPanel).set_forecast(
+            [
+                ("backfill-orders", 1, 132.0, 1050.0),
+                ("backfill-customers", 2, 756.0, 1500.0),
+                ("index-orders", 0, 1050.0, 1350.0),
+                ("check-orders", 1, 1050.0, 1290.0),
+            ]
+        )
+
+    stage = PanelStage(lambda: LanesPanel(fixtures.running()))
+    assert snap_compare(stage, terminal_size=(110, 10), run_before=expect)
+
+
+def test_lanes_after_a_rollback(snap_compare: Snap) -> None:
+    assert snap_compare(PanelStage(lambda: LanesPanel(fixtures.rolled_back())), terminal_size=(110, 10))
+
+
+def test_the_task_that_failed(snap_compare: Snap) -> None:
+    def panel() -> TaskPanel:
+        panel = TaskPanel(fixtures.question_open())
+        panel.select_task("backfill-orders")
+        return panel
+
+    assert snap_compare(PanelStage(panel), terminal_size=(64, 30))
+
+
+def test_a_checkpoint_unfolded(snap_compare: Snap) -> None:
+    stage = PanelStage(lambda: CheckpointTimeline(fixtures.finished()))
+    assert snap_compare(stage, terminal_size=(80, 14), press=["down", "down", "down"])
