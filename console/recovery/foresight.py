@@ -94,6 +94,8 @@ class Foresight:
 
     def _outlook(self, state: State, draft: Draft) -> Outlook:
         try:
-            return Outlook(seq=state.seq, t=state.t, found=self._ask(state, self._graph, self._question, draft))
+            return Outlook(
+                seq=state.seq, t=state.t, found=self._ask(state, self._graph, self._question, draft)
+            )
         except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
             return Outlook(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")

@@ -82,7 +82,7 @@ def _stays(tasks: tuple[str, ...]) -> str:
 
 
 def _end(found: "Consequence", asked_t: float, done: str) -> str:
-    """How the run ends and how long after it was asked for, as far as can be told; `done` is the word where it goes to its end."""
+    """How the run ends, and how long after `asked_t`; `done` is the word where it goes on to its end."""
     ends = f"ends {words(found.run_ends)}" if found.run_ends else done
     if found.finish_t is None:
         return ends if found.run_ends else ""

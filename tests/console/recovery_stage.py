@@ -85,6 +85,8 @@ class Stage:
 
         self.simulation = Simulation(self.plan, outcomes=outcomes)
         self.connected = connected
+        self.idle_s = 0.0
+        """Seconds that the run's clock has gone on since the last event."""
         self.reports: list[rep.AnyReport] = []
         self.view = RunView(self.plan, controls=self, output=lambda _task, attempt: OUTPUT if attempt else ())
         if begin:
@@ -98,7 +100,7 @@ class Stage:
             self.answer(report)
 
     def now_t(self) -> float:
-        return self.simulation.state.t
+        return self.simulation.state.t + self.idle_s
 
     # -- what a test does ----------------------------------------------------------------------------
 

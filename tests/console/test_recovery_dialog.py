@@ -311,6 +311,15 @@ async def test_consequences_follow_the_run() -> None:
         assert {outlook.seq for outlook in at.dialog._foresight.known.values()} == {stage.view.state.seq}
 
 
+async def test_the_expected_finish_counts_from_now_and_not_from_the_last_event() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        at_once = at.rows[0]
+    stage.idle_s = 3600.0
+    async with desk(stage) as at:
+        assert at.rows[0] == at_once
+
+
 # -- several questions -----------------------------------------------------------------------------------
 
 
