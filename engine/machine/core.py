@@ -16,7 +16,7 @@ from engine.machine import reports as rep
 from engine.machine.fold import apply
 from engine.machine.frontier import Frontier
 from engine.machine.gates import Gate, gate_for
-from engine.machine.policies import order_keys
+from engine.machine.policies import order_ranks
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.models import Plan, Task
@@ -42,7 +42,7 @@ class Machine:
         self.plan = plan
         self.graph = graph or Graph(plan)
         self.state = state or State(plan)
-        self._keys = order_keys(plan, self.graph)
+        self._ranks = order_ranks(plan, self.graph)
         self.risky = frozenset(t.id for t in plan.tasks if t.risk >= plan.checkpoints.before_risk)
         self._tasks = {task.id: task for task in plan.tasks}
         self.now = rep.Now(self.state.t, self.state.at)  # type: ignore[arg-type]  # set by each report
@@ -57,7 +57,7 @@ class Machine:
         """Derive the indices from `state`."""
         state = self.state
         self.gate: Gate = gate_for(state, self.plan, self.graph)
-        self.frontier = Frontier(state, self._keys, self.graph.index)
+        self.frontier = Frontier(state, self._ranks, self.graph.index)
         self.unmet: dict[str, int] = {
             task: sum(not state.satisfied(parent) for parent in parents)
             for task, parents in self.graph.parents.items()
@@ -72,7 +72,7 @@ class Machine:
     def handle(self, report: rep.Report, now: rep.Now) -> Step:
         """What follows from `report`. `state` already includes the events that are returned."""
         self.step = Step([], [])
-        self.now = rep.Now(max(now.t, self.state.t), now.at)
+        self.now = now if now.t >= self.state.t else rep.Now(self.state.t, now.at)
         if not self.state.finished or isinstance(report, _AFTER_THE_END):
             _RULES[type(report)](self, report)
             self._advance()
@@ -81,8 +81,9 @@ class Machine:
     # -- what the rules build their answer with ----------------------------------------------------
 
     def emit(self, kind: type[E], **fields: Any) -> E:
-        event = kind(seq=self.state.seq + 1, t=self.now.t, at=self.now.at, **fields)
-        apply(self.state, event)
+        state, now = self.state, self.now
+        event = kind(seq=state.seq + 1, t=now.t, at=now.at, **fields)
+        apply(state, event)
         self.step.events.append(event)
         return event
 

@@ -11,11 +11,11 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 
-from engine.machine.policies import OrderKey
 from engine.machine.resources import Demand
 from engine.machine.state import State
 
-_Entry = tuple[OrderKey, int, str]
+_Entry = tuple[int, str]
+"""Rank and id of a task: without a rank of its own, the event by which it became ready is its rank."""
 
 
 class Frontier:
@@ -24,9 +24,9 @@ class Frontier:
     Entries are removed lazily: one that is no longer its task's own (which has left the frontier, and perhaps
     come back with another) is dropped when it is met."""
 
-    def __init__(self, state: State, keys: dict[str, OrderKey], position: dict[str, int]) -> None:
+    def __init__(self, state: State, ranks: dict[str, int], position: dict[str, int]) -> None:
         self._state = state
-        self._keys = keys
+        self._ranks = ranks
         self._position = position
         self._groups: dict[Demand, list[_Entry]] = {}
         self._members: dict[str, _Entry] = {}
@@ -36,9 +36,9 @@ class Frontier:
     def add(self, task_id: str) -> None:
         if task_id in self._members:
             return
-        key = self._keys.get(task_id) or (float(self._state.tasks[task_id].ready_seq),)
+        rank = self._ranks.get(task_id, self._state.tasks[task_id].ready_seq)
         demand = self._state.pools.demand[task_id]
-        entry = self._members[task_id] = (key, self._position[task_id], task_id)
+        entry = self._members[task_id] = (rank, task_id)
         heapq.heappush(self._groups.setdefault(demand, []), entry)
         if demand:
             self._fresh.setdefault(demand, {})[task_id] = None
@@ -62,8 +62,9 @@ class Frontier:
                 best = head
         if best is None:
             return None
-        self.discard(best[2])
-        return best[2]
+        task_id = best[1]
+        self.discard(task_id)
+        return task_id
 
     def newly_held(self) -> Iterator[tuple[str, str]]:
         """(task, pool it lacks) for each task that cannot start now and was not named here before."""
@@ -91,7 +92,7 @@ class Frontier:
     def _head(self, demand: Demand) -> _Entry | None:
         heap = self._groups[demand]
         while heap:
-            if self._members.get(heap[0][2]) is heap[0]:
+            if self._members.get(heap[0][1]) is heap[0]:
                 return heap[0]
             heapq.heappop(heap)
         return None

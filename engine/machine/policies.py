@@ -29,8 +29,14 @@ _STATIC: dict[PolicyName, Callable[[Task, Graph], OrderKey]] = {
 
 def order_keys(plan: Plan, graph: Graph) -> dict[str, OrderKey]:
     """The key of every task under the plan's policy. `fifo` has no key: the ready event's number decides."""
-    rank = _STATIC.get(plan.policy)
-    return {task.id: rank(task, graph) for task in plan.tasks} if rank else {}
+    key = _STATIC.get(plan.policy)
+    return {task.id: key(task, graph) for task in plan.tasks} if key else {}
+
+
+def order_ranks(plan: Plan, graph: Graph) -> dict[str, int]:
+    """The place of every task in the order of its key: the same order, and cheaper to compare."""
+    keys = order_keys(plan, graph)
+    return {task_id: rank for rank, task_id in enumerate(sorted(keys, key=keys.__getitem__))}
 
 
 def retry_delay(rules: RetryRules, retry: int, seed: int, task_id: str) -> float:
