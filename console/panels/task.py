@@ -203,7 +203,7 @@ class and rule of each failure, and the end of its output, which follows while t
                 (f"  {attempt.number} ", quiet),
                 (f"{mark.glyph} {mark.word:<10}", self.ink(mark.colour)),
                 (f"{took:>7}", self.ink("foreground")),
-                (f"  lane {attempt.lane + 1}, from {attempt.started_at:%H:%M:%S}", quiet),
+                (f"  lane {attempt.lane + 1}, {attempt.started_at:%H:%M:%S}", quiet),
             ]
         )
         if not attempt.reason:

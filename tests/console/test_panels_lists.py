@@ -166,7 +166,7 @@ def test_a_failed_task_says_what_it_ran_why_it_failed_and_what_it_printed() -> N
         "▏ WHERE total_cents IS NULL; -- 412 000 rows",
         "",
         "attempts   expected to take 15m",
-        "  1 ✗ failed        12m  lane 2, from 02:02:12",
+        "  1 ✗ failed        12m  lane 2, 02:02:12",
         "    UNKNOWN: exit 3",
         "    rule: built-in: any other exit code is UNKNOWN",
         "",
