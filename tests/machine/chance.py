@@ -15,13 +15,16 @@ MODES: tuple[ev.SkipMode | None, ...] = (None, *get_args(ev.SkipMode))
 STANDING = ("ask", "retry", "skip", "rollback", "abort")
 
 
-def any_run(rng: Random) -> World:
-    """A random plan, driven into a random place."""
-    world = World(random_plan(rng), seed=rng.randrange(100))
+def any_world(rng: Random) -> World:
+    """A run of a random plan that has just begun."""
+    return World(random_plan(rng), seed=rng.randrange(100))
+
+
+def anything_happens(world: World, rng: Random) -> None:
+    """Drive `world` into a random place."""
     failing = rng.choice((0, 2, 5, 9))
     for _ in range(rng.choice((5, 20, 80, 200))):
         something_happens(world, rng, failing)
-    return world
 
 
 def something_happens(world: World, rng: Random, failing: int) -> None:
@@ -29,7 +32,7 @@ def something_happens(world: World, rng: Random, failing: int) -> None:
     die = rng.randrange(40)
     if die == 0:
         dies(world, rng)
-    elif die == 1:
+    elif die <= 2:
         operator_acts(world, rng)
     elif die <= 4 or (die <= 16 and world.state.questions):
         operator_decides(world, rng)
@@ -41,8 +44,9 @@ def something_happens(world: World, rng: Random, failing: int) -> None:
 
 def dies(world: World, rng: Random) -> None:
     world.die(rng.choice(world.cuts))
-    if world.events:
-        world.resume()
+    if world.state.status != "completed" and rng.randrange(4) == 0:
+        world.checkpoint_by_nobody()
+    world.resume()
 
 
 def operator_acts(world: World, rng: Random) -> None:

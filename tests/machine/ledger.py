@@ -64,7 +64,7 @@ class Ledger:
             if before:
                 before(event)
             if self.state.finished:
-                assert isinstance(event, ev.RunResumed | ev.DecisionRefused), event
+                assert isinstance(event, ev.RunResumed | ev.DecisionRefused | ev.CheckpointSaved), event
             apply(self.state, ev.decode_event(body))
             if self.applied != self.history[-1][1]:
                 self.history.append((event.seq, frozenset(self.applied)))

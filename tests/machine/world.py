@@ -10,9 +10,11 @@ from engine.graph import Graph
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
+from engine.machine.checkpoints import next_id
 from engine.machine.core import Machine
 from engine.machine.fold import replay
 from engine.machine.state import Question, State
+from engine.machine.transitions import TaskStatus
 from engine.plan.models import FailureClass, Plan
 from tests.machine.ledger import Ledger, snapshot
 
@@ -30,7 +32,10 @@ class World:
         self.machine = Machine(plan, self.graph)
         self.ledger = Ledger(plan, self.graph)
         self.events: list[ev.Event] = []
-        self.reports: list[rep.Report] = []
+        self.taken_up = 0
+        """How many events there were when the present machine was made."""
+        self.reports: list[tuple[rep.Report, rep.Now]] = []
+        """What the present machine was told, and when."""
         self.t = 0.0
         self._boundaries = [0]
         self._carried = 0
@@ -57,8 +62,9 @@ class World:
 
     def report(self, report: rep.Report) -> Self:
         """Hand `report` in; `new` holds what came of it."""
-        self.reports.append(report)
-        step = self.machine.handle(report, rep.Now(self.t, START + timedelta(seconds=self.t)))
+        now = rep.Now(self.t, START + timedelta(seconds=self.t))
+        self.reports.append((report, now))
+        step = self.machine.handle(report, now)
         self.new = step.events
         self.events += step.events
         self._boundaries.append(len(self.events))
@@ -253,7 +259,26 @@ class World:
         self.machine = Machine(self.plan, self.graph, replay(State(self.plan), durable))
         self.ledger = Ledger(self.plan, self.graph)
         self.ledger.follow(durable)
+        self.taken_up = len(kept)
+        self.reports = []
         return self
+
+    def checkpoint_by_nobody(self) -> Self:
+        """A checkpoint is taken of a run that no engine owns."""
+        state = self.die().state
+        saved = ev.CheckpointSaved(
+            seq=state.seq + 1,
+            t=state.t,
+            at=START,
+            checkpoint=next_id(state),
+            trigger="manual",
+            position=state.seq,
+            position_hash=f"hash-{state.seq}",
+            completed=state.counts[TaskStatus.SUCCEEDED],
+            stable=state.stable,
+        )
+        self.events.append(saved)
+        return self.die()
 
     def resume(self) -> Self:
         """A new engine takes the run up; what the old one had asked for is answered to nobody."""
@@ -278,5 +303,24 @@ class World:
     def of(self, kind: type[ev.Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def kinds(self, *, since: int = 0) -> list[str]:
-        return [event.kind for event in self.events[since:]]
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of `new`."""
+        return [event.kind for event in self.new]
+
+    def again(self) -> bytes:
+        """The events that another machine makes of what this one was told."""
+        before = [ev.decode_event(ev.encode_event(event)) for event in self.events[: self.taken_up]]
+        machine = Machine(self.plan, Graph(self.plan), replay(State(self.plan), before))
+        return b"".join(
+            ev.encode_event(event) for told in self.reports for event in machine.handle(*told).events
+        )
+
+    def story(self) -> str:
+        """The plan and everything that happened, for a person who wants to know what went wrong."""
+        lines = [
+            f"{self.plan!r}",
+            *(f"{event!r}" for event in self.events),
+            f"told last: {self.reports[-1:]}",
+        ]
+        return "\n".join(lines)
