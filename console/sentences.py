@@ -183,12 +183,10 @@ def _rollback_failed(event: ev.RollbackFailed) -> str:
 
 
 def _checkpoint_saved(event: ev.CheckpointSaved) -> str:
-    note = f" ({event.note})" if event.note else ""
+    word = TRIGGER[event.trigger].word
+    why = event.note if word in event.note else f"{word}{_because(event.note, ', ')}"
     shaky = "" if event.stable else ", not stable"
-    done = plural(event.completed, "task")
-    return (
-        f"checkpoint {event.checkpoint} saved: {TRIGGER[event.trigger].word}{note}, {done} completed{shaky}"
-    )
+    return f"checkpoint {event.checkpoint} saved ({why}): {plural(event.completed, 'task')} completed{shaky}"
 
 
 _WORDS: dict[type[ev.Event], Callable[[Any], str]] = {

@@ -51,7 +51,7 @@ KNOWN = [
             ev.CheckpointSaved, checkpoint="cp-0001", trigger="risk", position=6, position_hash="",
             completed=1, stable=False, note="before drop",
         ),
-        "checkpoint cp-0001 saved: risk (before drop), 1 task completed, not stable",
+        "checkpoint cp-0001 saved (risk, before drop): 1 task completed, not stable",
     ),
     (
         event(ev.DoubtSettled, task="load", attempt=1, done=True, by="ledger"),
