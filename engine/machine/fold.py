@@ -27,8 +27,9 @@ def apply(state: State, event: ev.Event) -> None:
     state.seq = event.seq
     state.t = event.t
     state.at = event.at
-    if kind in TRANSITIONS:
-        _move(state, event)
+    transition = TRANSITIONS.get(kind)
+    if transition:
+        _move(state, event, *transition)
     effect = _EFFECTS.get(kind)
     if effect:
         effect(state, event)
@@ -41,15 +42,15 @@ def replay(state: State, events: Iterable[ev.Event]) -> State:
     return state
 
 
-def _move(state: State, event: Any) -> None:
+def _move(state: State, event: Any, sources: frozenset[TaskStatus], target: TaskStatus) -> None:
     task = state.tasks.get(event.task)
-    sources, target = TRANSITIONS[type(event)]
     if task is None or task.status not in sources:
         found = "an unknown task" if task is None else f"{task.id}, which is {task.status}"
         raise ImpossibleEvent(f"event {event.seq} ({event.kind}) finds {found}")
-    state.counts[task.status] -= 1
+    left = task.status
+    state.counts[left] -= 1
     state.counts[target] += 1
-    settles, was_settled = target in SETTLED, task.status in SETTLED
+    settles, was_settled = target in SETTLED, left in SETTLED
     if settles or was_settled:
         state.settled += settles - was_settled
         state.settled_changed_seq = event.seq
@@ -66,13 +67,14 @@ def _take_lane(state: State, task_id: str, lane: int) -> None:
         raise ImpossibleEvent(f"lane {lane} is taken by {state.lanes[lane]}, and given to {task_id}")
     state.lanes[lane] = task_id
     state.overtaken.pop(task_id, None)
-    demand = dict(state.pools.demand[task_id])
-    if demand:
+    demand = state.pools.demand[task_id]
+    if demand and state.overtaken:
+        taken = dict(demand).keys()
         for held in state.overtaken:
             wanted = state.pools.demand[held]
-            if demand.keys() & dict(wanted).keys() and state.pools.lacking(wanted, state.in_use, {}):
+            if taken & dict(wanted).keys() and state.pools.lacking(wanted, state.in_use, {}):
                 state.overtaken[held] += 1
-    for pool, units in demand.items():
+    for pool, units in demand:
         state.in_use[pool] = state.in_use.get(pool, 0) + units
 
 

@@ -8,12 +8,13 @@ done so (State.overtaken), it reserves its turn: what it needs is kept free from
 """
 
 import heapq
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from engine.machine.resources import Demand
 from engine.machine.state import State
 
+_Units = defaultdict[str, int]
 _Entry = tuple[int, str]
 """Rank and id of a task: without a rank of its own, the event by which it became ready is its rank."""
 
@@ -48,13 +49,13 @@ class Frontier:
 
     def pick(self) -> str | None:
         """The task to start next, taken off the frontier; None where no task could start."""
-        reserved: Counter[str] = Counter()
+        reserved: _Units = defaultdict(int)
         for task_id in self._turns():
             demand = self._state.pools.demand[task_id]
             if not self._lacking(demand, reserved):
                 self.discard(task_id)
                 return task_id
-            reserved.update(dict(demand))
+            _reserve(demand, reserved)
         best: _Entry | None = None
         for demand in self._groups:
             head = self._head(demand)
@@ -68,9 +69,9 @@ class Frontier:
 
     def newly_held(self) -> Iterator[tuple[str, str]]:
         """(task, pool it lacks) for each task that cannot start now and was not named here before."""
-        reserved: Counter[str] = Counter()
+        reserved: _Units = defaultdict(int)
         for task_id in self._turns():
-            reserved.update(dict(self._state.pools.demand[task_id]))
+            _reserve(self._state.pools.demand[task_id], reserved)
         for demand, fresh in self._fresh.items():
             pool = self._lacking(demand, reserved) if fresh else ""
             if pool:
@@ -86,7 +87,7 @@ class Frontier:
         due = [task for task, times in state.overtaken.items() if times >= enough and task in self._members]
         return sorted(due, key=lambda task: (-state.overtaken[task], self._position[task]))
 
-    def _lacking(self, demand: Demand, reserved: Counter[str]) -> str:
+    def _lacking(self, demand: Demand, reserved: _Units) -> str:
         return self._state.pools.lacking(demand, self._state.in_use, reserved) if demand else ""
 
     def _head(self, demand: Demand) -> _Entry | None:
@@ -96,3 +97,8 @@ class Frontier:
                 return heap[0]
             heapq.heappop(heap)
         return None
+
+
+def _reserve(demand: Demand, reserved: _Units) -> None:
+    for pool, units in demand:
+        reserved[pool] += units

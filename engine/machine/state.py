@@ -156,7 +156,7 @@ class State:
         self.t = 0.0
         self.at: datetime | None = None
         self.tasks = {task.id: TaskState(task.id) for task in plan.tasks}
-        self.counts: Counter[TaskStatus] = Counter({TaskStatus.PENDING: len(plan.tasks)})
+        self.counts = dict.fromkeys(TaskStatus, 0) | {TaskStatus.PENDING: len(plan.tasks)}
         self.settled = 0
         """How many tasks are settled: the sum of their counts, kept because every event asks for it."""
         self.settled_changed_seq = 0
@@ -260,7 +260,7 @@ class State:
     def validate(self) -> None:
         """Raise AssertionError where an invariant does not hold. For tests: costs a walk over all tasks."""
         counted = Counter(task.status for task in self.tasks.values())
-        assert counted == +self.counts, (counted, self.counts)
+        assert counted == Counter(self.counts), (counted, self.counts)
         assert self.settled == sum(counted[status] for status in SETTLED), self.settled
         taken: Counter[str] = Counter()
         for task_id in filter(None, self.lanes):

@@ -11,10 +11,12 @@ from enum import StrEnum
 from engine.machine import events as ev
 
 
-class TaskStatus(StrEnum):
+class _Status(StrEnum):
     # Enum's own hash is a Python function, and statuses are looked up in sets at every event.
     __hash__ = str.__hash__
 
+
+class TaskStatus(_Status):
     PENDING = "pending"
     READY = "ready"
     WAITING = "waiting"
@@ -30,7 +32,7 @@ class TaskStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class RunStatus(StrEnum):
+class RunStatus(_Status):
     RUNNING = "running"
     PAUSING = "pausing"
     PAUSED = "paused"
