@@ -23,7 +23,7 @@ def on_succeeded(machine: "Machine", report: rep.Succeeded) -> None:
     machine.emit(
         ev.TaskSucceeded, task=report.task, attempt=report.attempt, lane=lane, outputs=report.outputs
     )
-    settle(machine, report.task)
+    checkpoints.after_settling(machine, report.task)
     machine.satisfied(report.task)
 
 
@@ -91,7 +91,7 @@ def on_wait_over(machine: "Machine", kind: str, task_id: str) -> None:
     if kind == "retry":
         machine.waited(task_id)
     else:
-        resource = task.waiting_for.partition(":")[0]
+        resource = task.waiting_for.partition(": ")[0]
         machine.command(cmd.ProbeResource(task=task_id, resource=resource))
 
 
@@ -171,12 +171,7 @@ def skip_subtree(machine: "Machine", task_id: str, reason: str) -> None:
                 aside.append(dependant)
     for each in aside:
         machine.frontier.discard(each)
-        settle(machine, each)
-
-
-def settle(machine: "Machine", task_id: str) -> None:
-    """What the task being settled makes due."""
-    checkpoints.after_settling(machine, task_id)
+        checkpoints.after_settling(machine, each)
 
 
 def on_cancelled(machine: "Machine", report: rep.Cancelled) -> None:
