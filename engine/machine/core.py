@@ -254,9 +254,12 @@ def _timer_fired(machine: Machine, report: rep.TimerFired) -> None:
 
 def _pause(machine: Machine, report: rep.Pause) -> None:
     state = machine.state
-    busy = "a rollback is under way" if state.rollback else "the run is stopping" if state.stopping else ""
-    if state.finished or busy:
-        why = busy or f"the run is {state.status}"
+    why = f"the run is {state.status}" if state.finished else ""
+    if not why and state.rollback:
+        why = "a rollback is under way"
+    if not why and state.stopping:
+        why = "the run is stopping"
+    if why:
         machine.emit(ev.DecisionRefused, question=0, action="pause", actor=report.actor, why=why)
     elif state.operator_pause is None:
         reason = report.reason or f"paused by {report.actor}"

@@ -15,6 +15,141 @@ def roll_back(run: World, to: str = "last") -> World:
     return run.decide("rollback", question=0, to=to)
 
 
+def failed_step() -> World:
+    """Two steps are done, and the one of `a` has failed."""
+    run = World(plan(task("z"), task("a", "z"), task("b", "a"), task("c", "b"), task("d", "c")))
+    roll_back(run.succeed("z", "a", "b", "c").fail("d"), to="start").undo("c", "b")
+    return run.fail("a", FailureClass.TRANSIENT, "rollback")
+
+
+def test_a_rollback_undoes_what_succeeded_since_one_step_at_a_time_against_the_dependencies() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"), task("e", "d")))
+    checkpoint(run.succeed("a")).succeed("b", "c", "d").fail("e")
+    roll_back(run)
+    for each in ("d", "c", "b"):
+        assert run.jobs == {(each, "rollback"): 1}
+        assert run.status(each) == "rolling_back"
+        run.undo(each)
+    assert run.state.status == "rolled_back"
+    assert run.statuses() == {
+        "a": "succeeded", "e": "failed",
+        **dict.fromkeys(("b", "c", "d"), "rolled_back"),
+    }
+
+
+def test_what_never_took_effect_is_not_undone() -> None:
+    run = World(plan(task("a"), task("b"), task("c"), task("d", "a"), task("e")))
+    run.succeed("a").fail("b", FailureClass.PERMANENT).fail("c", effect="unknown").lose("d").found("d", None)
+    run.decide("skip", "waive")
+    assert roll_back(run.succeed("e"), to="start").of(ev.RollbackStarted)[0].tasks == ("e", "a")
+
+
+def test_what_the_operator_asserted_or_evidence_showed_to_be_done_is_undone() -> None:
+    run = World(plan(task("a"), task("b"), task("c"))).lose("a").found("a", True).fail("b")
+    roll_back(run.decide("skip", "assert_done"), to="start").fail("c")
+    assert set(run.of(ev.RollbackStarted)[0].tasks) == {"a", "b"}
+
+
+def test_resume_after_a_rollback_runs_what_was_undone_again_and_nothing_else() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c", "b")))
+    checkpoint(run.succeed("a")).succeed("b").fail("c")
+    roll_back(run).undo("b").resume().finish_everything()
+    assert run.state.status == "completed"
+    started = [event.task for event in run.of(ev.TaskStarted)]
+    assert started == ["a", "b", "c", "b", "c"]
+
+
+def test_resume_after_a_rollback_forgets_the_skips_since_and_keeps_those_before() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e")))
+    checkpoint(run.fail("a", FailureClass.PERMANENT)).fail("c", FailureClass.PERMANENT)
+    roll_back(run.fail("e"), to="cp-0001").resume()
+    assert run.statuses() == {
+        "a": "skipped", "b": "blocked",
+        "c": "running", "d": "pending", "e": "running",
+    }
+
+
+def test_a_failed_step_asks_whatever_its_class_and_holds_the_rest() -> None:
+    run = failed_step()
+    assert run.state.status == "rolling_back"
+    assert run.question.about == "rollback_step"
+    assert run.jobs == {}
+    assert not run.of(ev.RetryScheduled)
+
+
+def test_a_failed_step_can_be_retried() -> None:
+    run = failed_step().decide("retry")
+    assert run.jobs == {("a", "rollback"): 2}
+    assert run.undo("a", "z").state.status == "rolled_back"
+
+
+def test_a_failed_step_can_be_left_applied() -> None:
+    run = failed_step().decide("skip", "leave_applied").undo("z")
+    assert run.state.status_reason == "rolled back to start; stays applied: a"
+    assert run.status("a") == "succeeded"
+
+
+def test_a_failed_step_can_be_declared_undone_already() -> None:
+    run = failed_step().decide("skip", "assert_done").undo("z")
+    assert run.state.status_reason == "rolled back to start"
+    assert run.status("a") == "rolled_back"
+
+
+def test_a_rollback_aborted_half_way_goes_on_where_it_stopped() -> None:
+    run = failed_step().decide("abort").finish_everything()
+    assert run.state.status == "aborted"
+    run.resume()
+    assert run.state.status == "rolling_back"
+    assert run.jobs == {("a", "rollback"): 2}
+    assert run.undo("a", "z").state.status == "rolled_back"
+    assert run.resume().finish_everything().state.status == "completed"
+
+
+def test_an_engine_that_dies_in_a_step_leaves_it_in_doubt_and_evidence_settles_it() -> None:
+    run = failed_step().decide("retry").resume()
+    assert run.status("a") == "in_doubt"
+    run.found("a", True, by="verify")
+    assert run.status("a") == "rolled_back"
+    assert run.jobs == {("z", "rollback"): 1}
+
+
+def test_a_step_that_evidence_shows_undone_is_taken_again() -> None:
+    run = failed_step().decide("retry").resume().found("a", False)
+    assert run.jobs == {("a", "rollback"): 3}
+
+
+def test_a_step_whose_doubt_nothing_settles_asks_even_if_the_task_is_idempotent() -> None:
+    run = World(plan(task("a", idempotent=True), task("b", "a"))).succeed("a").fail("b")
+    roll_back(run, to="start").lose("a", "rollback").found("a", None)
+    assert run.question.about == "rollback_step"
+    assert run.decide("retry").undo("a").state.status == "rolled_back"
+
+
+def test_a_step_that_is_stopped_is_taken_up_again() -> None:
+    run = failed_step().decide("retry").report(rep.Stop(actor="ann", reason="now", drain=False))
+    assert run.cancelling == {("a", "rollback")}
+    run.cancel("a", purpose="rollback").finish_everything()
+    assert run.state.status == "aborted"
+    assert run.resume().jobs == {("a", "rollback"): 3}
+
+
+def test_a_step_that_is_stopped_with_unknown_effect_is_looked_into_first() -> None:
+    run = failed_step().decide("retry").report(rep.Stop(actor="ann", reason="now", drain=False))
+    run.cancel("a", "unknown", "rollback").finish_everything().resume()
+    assert run.doubts == {("a", "rollback"): 2}
+    assert run.found("a", True).status("a") == "rolled_back"
+
+
+def test_a_run_cannot_be_paused_in_a_rollback() -> None:
+    run = failed_step().report(rep.Pause(actor="ann"))
+    assert run.of(ev.DecisionRefused)[0].why == "a rollback is under way"
+
+
+def test_a_rollback_with_nothing_to_undo_ends_at_once() -> None:
+    run = roll_back(World(plan(task("a"))).fail("a"))
+    assert run.state.status == "rolled_back"
+
+
 def test_no_checkpoint_stands_in_the_middle_of_a_skip() -> None:
     run = World(
         plan(task("a"), task("b", "a"), task("c"), task("d", "c"), checkpoints={"progress": 25}, workers=1)
