@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from engine.machine import checkpoints, recovery, rollback
 from engine.machine import commands as cmd
 from engine.machine import events as ev
-from engine.machine import recovery, rollback
 from engine.machine import reports as rep
 from engine.machine.state import Question, State
 
@@ -138,7 +138,7 @@ def _skip(machine: "Machine", task_id: str, report: rep.Decide) -> None:
 
 def _waive(machine: "Machine", task_id: str, report: rep.Decide) -> None:
     machine.emit(ev.TaskWaived, task=task_id, reason=report.reason or f"waived by {report.actor}")
-    recovery.settle(machine, task_id)
+    checkpoints.after_settling(machine, task_id)
     machine.satisfied(task_id)
 
 
@@ -146,7 +146,7 @@ def _assert_done(machine: "Machine", task_id: str, report: rep.Decide) -> None:
     last = machine.state.tasks[task_id].last
     attempt = last.number if last else 0
     machine.emit(ev.TaskSucceeded, task=task_id, attempt=attempt, asserted_by=report.actor)
-    recovery.settle(machine, task_id)
+    checkpoints.after_settling(machine, task_id)
     machine.satisfied(task_id)
 
 

@@ -69,6 +69,8 @@ class Frontier:
 
     def newly_held(self) -> Iterator[tuple[str, str]]:
         """(task, pool it lacks) for each task that cannot start now and was not named here before."""
+        if not self._fresh:
+            return
         reserved: _Units = defaultdict(int)
         for task_id in self._turns():
             _reserve(self._state.pools.demand[task_id], reserved)

@@ -117,7 +117,7 @@ def on_evidence(machine: "Machine", report: rep.EvidenceFound) -> None:
         # otherwise it is still the next step of the rollback, and is taken again
     elif done:
         machine.emit(ev.TaskSucceeded, task=report.task, attempt=report.attempt)
-        recovery.settle(machine, report.task)
+        checkpoints.after_settling(machine, report.task)
         machine.satisfied(report.task)
     else:
         machine.emit(ev.TaskReset, task=report.task, reason="it had not taken effect, or may run again")
