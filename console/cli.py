@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from console.exits import Exit, speak_of
+from console.streams import ready_streams, say_what_was_lost
 
 app = App(
     name="wesley-console",
@@ -312,14 +313,14 @@ def schema() -> int:
 
 def main() -> None:
     """The program's entry point: run the command, and turn what it came to into the exit code."""
+    ready_streams()
     try:
         code = app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:
         code = Exit.USAGE  # the message was printed where it was found
-    except BrokenPipeError:
-        code = Exit.OK
     except KeyboardInterrupt:
         code = Exit.ABORTED
     except Exception as error:
         code = speak_of(error)
-    sys.exit(code if code is not None else Exit.OK)
+    lost = say_what_was_lost()
+    sys.exit(code or (Exit.FAULT if lost else Exit.OK))

@@ -1,7 +1,7 @@
 """Exit codes, and what becomes of an exception on its way to the shell."""
 
-import os
 import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -67,10 +67,6 @@ def _innermost(error: Exception) -> Exception:
 
 
 def say(text: str) -> None:
-    """A message for the person, on standard error."""
-    print(text, file=sys.stderr)
-
-
-def silence_stdout() -> None:
-    """Send what is still to be printed nowhere: whoever read it has gone away."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """A message for the person, on standard error; nobody there to read it is no reason to fail."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import anyio
 
-from console.exits import silence_stdout
 from console.run_view import RunView
 from console.sentences import sentence
 from engine.journal.journal import Journal
@@ -65,12 +64,11 @@ class JsonLines:
         self._run = run
         self._rundir = rundir
         self._journal: Journal | None = None
-        self._print = Printer()
 
     def watch(self, events: Sequence[Event]) -> None:
         self._journal = self._journal or Journal.open(self._rundir, readonly=True, check=False)
         for record in self._journal.read(events[0].seq, events[-1].seq):
-            self._print(json.dumps(public_json(record, self._run)))
+            print(json.dumps(public_json(record, self._run)), flush=True)
 
     def close(self) -> None:
         if self._journal:
@@ -82,17 +80,16 @@ class Lines:
 
     def __init__(self, view: RunView) -> None:
         self._view = view
-        self._print = Printer()
 
     def watch(self, events: Sequence[Event]) -> None:
         self._view.fold(events)
         for event in events:
             if event.kind not in _QUIET:
-                self._print(f"{event.at:%H:%M:%S}  {sentence(event)}")
+                print(f"{event.at:%H:%M:%S}  {sentence(event)}", flush=True)
 
     def close(self) -> None:
         for line in closing_lines(self._view.newest):
-            self._print(line)
+            print(line, flush=True)
 
 
 class Progress:
@@ -129,22 +126,6 @@ class Progress:
         self._bar.stop()
         for line in closing_lines(self._view.newest):
             self._console.print(line, markup=False)
-
-
-class Printer:
-    """Prints lines until nobody reads them any more; the run goes on all the same."""
-
-    def __init__(self) -> None:
-        self._gone = False
-
-    def __call__(self, line: str) -> None:
-        if self._gone:
-            return
-        try:
-            print(line, flush=True)
-        except BrokenPipeError:
-            self._gone = True
-            silence_stdout()
 
 
 def watcher_for(run: OpenRun, *, as_json: bool) -> Watcher:

@@ -3,9 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from console.commands.options import found_run
+from console.commands.options import found_run, require_terminal
 from console.exits import Exit
-from console.headless import Printer
 from engine.journal.journal import Journal
 from engine.journal.public import public_json
 from engine.machine.events import Event
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
 
 
 def print_events(wanted: str, where: "Where") -> Exit:
-    line = Printer()
     with Journal.open(found_run(where, wanted), readonly=True) as journal:
         for record in journal.read():
-            line(json.dumps(public_json(record, journal.meta.run)))
+            print(json.dumps(public_json(record, journal.meta.run)))
     return Exit.OK
 
 
@@ -35,6 +33,7 @@ def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
     if as_json:
         print(json.dumps(as_dict(replay(State(plan), events)), indent=2))
         return Exit.OK
+    require_terminal(f"wesley-console inspect {wanted} --json")
     return _on_screen(plan, events, wanted, where)
 
 

@@ -36,6 +36,12 @@ def speed_of(text: str) -> float:
     return speed
 
 
+def require_terminal(instead: str) -> None:
+    """Raise UsageError where there is no terminal that the console could be shown on."""
+    if not (os.isatty(0) and os.isatty(2)) or os.environ.get("TERM") == "dumb":
+        raise UsageError(f"the console needs a terminal, and this is none; without it: {instead}")
+
+
 def planned(path: Path, flags: "PlanFlags") -> "tuple[LoadedPlan, Plan]":
     """The plan in the file, and the same with the command line's changes. Raises PlanErrors, UsageError."""
     from engine.plan.load import load_plan

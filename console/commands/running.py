@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.commands.options import actor, found_run, options_of, planned, runs_dir
+from console.commands.options import actor, found_run, options_of, planned, require_terminal, runs_dir
 from console.exits import Exit, exit_code, say
 from engine.journal.rundir import new_run_id
 from engine.runner.opening import NothingToResume, OpenRun, new_run, require_startable, resumed_run
@@ -38,8 +38,11 @@ def run_headless(
 
 def _headless(run: OpenRun, *, as_json: bool) -> Exit:
     from console.headless import carry_out, watcher_for
+    from console.streams import say_what_was_lost
 
-    return exit_code(carry_out(run, actor(), watcher_for(run, as_json=as_json)))
+    code = exit_code(carry_out(run, actor(), watcher_for(run, as_json=as_json)))
+    say_what_was_lost()  # what the run came to does not hang on it
+    return code
 
 
 def _faults(new: "NewRunFlags", loaded: "LoadedPlan") -> "Faults | None":
@@ -59,6 +62,7 @@ def resume_run(
         if headless:
             with resumed_run(rundir, options) as run:
                 return _headless(run, as_json=as_json)
+        require_terminal(f"wesley-console resume {wanted} --headless")
         from console.live import show_resumed
 
         return show_resumed(rundir, options)
@@ -76,5 +80,6 @@ def open_console(
     loaded, plan = planned(path, plan_flags)
     options = options_of(run_flags, new, faults=_faults(new, loaded), allow_outside=plan_flags.allow_outside)
     require_startable(loaded, plan, options)
+    require_terminal(f"wesley-console run {path} --headless")
     run_id = new.run_id or new_run_id(plan.name, datetime.now(UTC))
     return show_new(loaded, plan, runs_dir(where), run_id, options)

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from console.commands.options import actor, runs_dir, speed_of
+from console.commands.options import actor, require_terminal, runs_dir, speed_of
 from console.drills import LoadedDrill, drill_titles
 from console.exits import Exit
 
@@ -16,6 +16,7 @@ def train_on(name: str | None, speed: str | None, where: "Where") -> Exit:
         for known, title in drill_titles().items():
             print(f"{known}: {title}")
         return Exit.OK
+    require_terminal("run a drill's plan.yaml with --simulate and --faults")
     from console.screens.training import choose_drill
 
     drill = choose_drill(name or "")

@@ -71,15 +71,21 @@ class Program:
         return Result(int(ended.value.code or 0), out.text(), err.text())
 
     def spawn(
-        self, *args: object, folder: Path | None = None, entry: str = ENTRY, **options: Any
+        self,
+        *args: object,
+        folder: Path | None = None,
+        entry: str = ENTRY,
+        redirect: str = "",
+        environ: dict[str, str] | None = None,
+        **options: Any,
     ) -> "subprocess.Popen[str]":
-        """The command as a child process; its streams are pipes unless `options` (of Popen) say otherwise."""
+        """The command as a child process. Its streams are pipes, unless `options` (of Popen) or `redirect`
+        (in the shell's words) say otherwise."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        environ = os.environ | self._told() | options.pop("environ", {})
         return subprocess.Popen(
-            [sys.executable, "-c", entry, *map(str, args)],
+            ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, "-c", entry, *map(str, args)],
             cwd=folder or self.folder,
-            env=environ,
+            env=os.environ | self._told() | (environ or {}),
             text=True,
             **streams | options,
         )
