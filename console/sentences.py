@@ -174,7 +174,7 @@ def _decision_refused(event: ev.DecisionRefused) -> str:
 
 def _rollback_started(event: ev.RollbackStarted) -> str:
     undone = plural(len(event.tasks), "task")
-    stay = f"; {some_of(event.stay)} cannot be undone and stay applied" if event.stay else ""
+    stay = f"; staying applied: {some_of(event.stay)}" if event.stay else ""
     return f"rollback to {event.to} begins, {undone} to undo{_because(event.reason)}{stay}"
 
 

@@ -33,7 +33,7 @@ SHOWN = 12
 """So many tasks of a kind are listed; the rest is counted."""
 ON_UNKNOWN = {
     "ask": "the run pauses and asks you",
-    "retry": "tried once more, then the run is aborted",
+    "retry": "tried again while the plan has retries left, then the run is aborted",
     "skip": "the task is skipped",
     "rollback": "the run is rolled back",
     "abort": "the run is aborted",

@@ -185,7 +185,9 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
         return None
     action: ev.Action
     mode: ev.SkipMode | None = None
-    if question.about == "rollback_step":
+    if question.refused:
+        action = "abort"  # what was refused once (a checkpoint that is not there) will be refused again
+    elif question.about == "rollback_step":
         again = state.tasks[question.task].undo_attempts < 2
         action = "retry" if on_unknown in ("retry", "rollback") and again else "abort"
     elif on_unknown == "retry":

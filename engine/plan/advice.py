@@ -40,7 +40,7 @@ def _warn_of_all(notes: Notes, plan: Plan, found: Sequence[int], key: str, what:
 def _recovery(plan: Plan, notes: Notes) -> None:
     tasks = list(enumerate(plan.tasks))
     stuck = [position for position, task in tasks if task.critical and task.rollback is None]
-    hint = "if one fails for good, its run asks before it rolls back; give it a rollback"
+    hint = "a rollback that has to go back behind one asks first, since it stays applied; give it a rollback"
     _warn_of_all(notes, plan, stuck, "critical", "critical, but without a rollback", hint)
     unseen = [
         position

@@ -135,8 +135,9 @@ class Runner:
             self._carry_out(command)
         if self.state.finished:
             return True
-        asks = self.state.status is RunStatus.PAUSED and self.state.questions
-        return bool(self._stop_at_question and asks and not self._inbox and not self._busy)
+        # Paused without a question: a checkpoint could not be written, and that needs a person, too.
+        asks = self.state.status is RunStatus.PAUSED and not self._inbox and not self._busy
+        return self._stop_at_question and asks
 
     async def _wait_for_reports(self) -> None:
         while not self._inbox:

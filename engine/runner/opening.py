@@ -11,6 +11,8 @@ from typing import Any
 
 from engine.forecast.faults import Faults
 from engine.forecast.outcomes import simulated_outcomes
+from engine.journal.errors import NeverStarted, RunExists
+from engine.journal.integrity import has_begun
 from engine.journal.journal import Journal
 from engine.journal.ownership import own, this_engine
 from engine.journal.rundir import RunDir, create_run_dir, new_run_id
@@ -20,6 +22,7 @@ from engine.machine.events import Event
 from engine.machine.fold import replay
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus
+from engine.plan.errors import Place
 from engine.plan.load import LoadedPlan
 from engine.plan.models import Plan
 from engine.plan.pinned import pin, plan_hash, unpin
@@ -85,10 +88,10 @@ def new_run(
 
     Raises CannotStart, PlanErrors (variables that are not set, paths that leave the folder) and what
     creating the run's directory and journal raises."""
-    world = _world_of(plan, loaded.base, options)
+    world = _world_of(plan, loaded.base, options, loaded.target_places)
     run = run_id or new_run_id(plan.name, datetime.now(UTC))
     with ExitStack() as stack:
-        rundir = create_run_dir(state, run)
+        rundir = _run_dir(state, run)
         stack.enter_context(own(rundir))
         digest = plan_hash(plan)
         journal = stack.enter_context(Journal.create(rundir, run, pin(plan), digest))
@@ -107,9 +110,19 @@ def new_run(
         yield OpenRun(run, rundir, plan, runner, options, [])
 
 
+def _run_dir(state: Path, run: str) -> RunDir:
+    """The directory of a new run: made now, or left by an engine that was killed before the run began."""
+    try:
+        return create_run_dir(state, run)
+    except RunExists as exists:
+        if has_begun(RunDir(Path(exists.where))):
+            raise
+        return create_run_dir(state, run, again=True)
+
+
 def require_startable(loaded: LoadedPlan, plan: Plan, options: Options) -> None:
     """Raise what `new_run` would raise of the plan and its targets. Looks only."""
-    _world_of(plan, loaded.base, options)
+    _world_of(plan, loaded.base, options, loaded.target_places)
 
 
 @contextmanager
@@ -125,9 +138,11 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
         events = [record.event for record in journal.read()]
         state = replay(State(plan), events)
         if not state.started:
-            raise CannotStart([f"run {run} ended before anything was started: run its plan again"])
+            raise NeverStarted(rundir.path)
         if state.status is RunStatus.COMPLETED:
             raise NothingToResume(run, state)
+        if not state.simulated and options.speed != 1.0:
+            raise CannotStart([f"run {run} is no simulation: its clock goes at the world's speed"])
         faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
         options = replace(options, simulate=state.simulated, faults=faults)
         world = _world_of(plan, Path(state.folder), options)
@@ -136,11 +151,15 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
         yield OpenRun(run, rundir, plan, runner, options, events)
 
 
-def _world_of(plan: Plan, folder: Path, options: Options) -> Callable[[str, RunDir], World]:
+def _world_of(
+    plan: Plan, folder: Path, options: Options, places: Mapping[str, Place] | None = None
+) -> Callable[[str, RunDir], World]:
     """Where attempts will be made, once the run has a name and a directory; refuses what cannot work."""
     if options.simulate:
         return lambda _run, _rundir: NoWorld(options.faults)
-    resolved = expand_targets(plan, options.environ, folder, allow_outside=options.allow_outside)
+    resolved = expand_targets(
+        plan, options.environ, folder, allow_outside=options.allow_outside, places=places
+    )
     problems = prepare(plan, resolved.locations, folder)
     if problems:
         raise CannotStart(problems)

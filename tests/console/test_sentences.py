@@ -44,7 +44,7 @@ KNOWN = [
     ),
     (
         event(ev.RollbackStarted, to="start", to_seq=0, tasks=("a",), stay=tuple("cdef"), reason="bad"),
-        "rollback to start begins, 1 task to undo: bad; c, d, e and 1 more cannot be undone and stay applied",
+        "rollback to start begins, 1 task to undo: bad; staying applied: c, d, e and 1 more",
     ),
     (
         event(

@@ -217,3 +217,30 @@ def test_a_simulated_run_is_the_forecast_with_a_journal(tmp_path: Path, model: s
     ]
     for run in (first, second):
         assert [(event.t, *each) for event, each in zip(run, _kinds(run), strict=True)] == expected
+
+
+def test_a_standing_answer_that_is_refused_is_not_given_for_ever(tmp_path: Path) -> None:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+        return rep.Failed(
+            task=task, attempt=number, failure_class=FailureClass.UNKNOWN, reason="who knows", rule="test"
+        )
+
+    options = {"on_unknown": "rollback", "rollback_to": "cp-9999"}
+    with staged(tmp_path, plan_of({"id": "a"}), StageWorld(attempt), **options) as (runner, rundir):
+        state = anyio.run(runner.run)
+        kinds = [event.kind for event in journaled(rundir)]
+    assert state.status is RunStatus.ABORTED
+    assert kinds.count("decision_refused") == 1
+
+
+def test_without_a_screen_a_pause_that_only_a_person_can_end_ends_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwritable(*_: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.runner.core.write_checkpoint", unwritable)
+    plan = plan_of({"id": "a"}, {"id": "b", "needs": ["a"], "risk": 0.9})
+    with staged(tmp_path, plan, StageWorld(), stop_at_question=True) as (runner, _):
+        state = anyio.run(runner.run)
+    assert state.status is RunStatus.PAUSED and not state.questions
