@@ -48,6 +48,9 @@ class Remote:
     def now_t(self) -> float:
         return self.runner.now_t() if self.runner else 0.0
 
+    def trouble(self) -> str:
+        return self.runner.trouble if self.runner else ""
+
 
 class Session:
     """One run on the screen. `open_run` makes this process the run's owner; it is left as soon as the engine

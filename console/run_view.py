@@ -26,6 +26,9 @@ class Controls(Protocol):
     def now_t(self) -> float:
         """Seconds on the run's clock."""
 
+    def trouble(self) -> str:
+        """What keeps the engine from making events durable at the moment, in words; empty if nothing."""
+
 
 OutputSource = Callable[[str, int], Sequence[str]]
 """The kept output of (task, attempt): lines, safe for screens, oldest first; empty where there is none."""
@@ -70,6 +73,11 @@ class RunView:
         if self._past is not None or self.controls is None or state.finished or not state.started:
             return state.t
         return max(state.t, self.controls.now_t())
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the engine from going on, though no event can say so: its journal cannot be written."""
+        return self.controls.trouble() if self.controls else ""
 
     def fold(self, events: Sequence[Event]) -> None:
         """Take in the newest events, in order."""

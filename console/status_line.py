@@ -104,6 +104,8 @@ def status_parts(
     if not state.started:
         return [_headed(STATUS[TaskStatus.PENDING], "not started")]
     parts = [_headline(view, engine_gone)]
+    if view.trouble:
+        parts.append(Part(f"! held up: {one_line(view.trouble)}", "bold $error", 10, shrinks=True))
     if question := _first(state):
         parts.append(Part(question_text(question), "bold", 9, shrinks=True))
         if not view.read_only:

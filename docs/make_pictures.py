@@ -45,6 +45,9 @@ class Still:
     def now_t(self) -> float:
         return self._t
 
+    def trouble(self) -> str:
+        return ""
+
 
 def recorded() -> tuple[RunView, list[Event]]:
     """An empty view of the run, and all of its events up to the question."""

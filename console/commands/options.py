@@ -3,10 +3,11 @@
 import math
 import os
 import pwd
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.exits import UsageError
+from console.exits import UsageError, say
 from engine.journal.rundir import RunDir, find_run, state_dir
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ def speed_of(text: str) -> float:
     return speed
 
 
+def _place(text: str) -> str:
+    """What `--rollback-to` names. Whether the run has that checkpoint is the run's own matter."""
+    if not re.fullmatch(r"last|start|cp-\d{4,}", text):
+        raise UsageError(f"--rollback-to {text}: last, start or a checkpoint is needed, like cp-0003")
+    return text
+
+
 def require_terminal(instead: str) -> None:
     """Raise UsageError where there is no terminal that the console could be shown on."""
     if not (os.isatty(0) and os.isatty(2)) or os.environ.get("TERM") == "dumb":
@@ -60,9 +68,12 @@ def options_of(
     *,
     faults: "Faults | None" = None,
     allow_outside: bool = False,
-    stop_at_question: bool = False,
+    headless: bool = False,
 ) -> "Options":
-    """How to run. `new` is absent for a run that exists already: it knows itself whether it is simulated."""
+    """How to run. `new` is absent for a run that exists already: it knows itself whether it is simulated.
+
+    Without a screen the run stops where an operator is needed, and trouble with the journal is told on
+    standard error."""
     from engine.runner.opening import Options
 
     simulate = bool(new and new.simulate)
@@ -77,10 +88,19 @@ def options_of(
         seed=new.seed if new else 0,
         faults=faults,
         on_unknown=run_flags.on_unknown,
-        rollback_to=run_flags.rollback_to,
+        rollback_to=_place(run_flags.rollback_to),
         allow_outside=allow_outside,
-        stop_at_question=stop_at_question,
+        stop_at_question=headless,
+        on_trouble=_say_trouble if headless else _unseen,
     )
+
+
+def _say_trouble(trouble: str) -> None:
+    say(f"held up: {trouble}" if trouble else "the journal can be written again: the run goes on")
+
+
+def _unseen(_trouble: str) -> None:
+    """The screen asks for it itself."""
 
 
 def runs_dir(where: "Where") -> Path:

@@ -30,7 +30,7 @@ def run_headless(
         new,
         faults=_faults(new, loaded),
         allow_outside=plan_flags.allow_outside,
-        stop_at_question=True,
+        headless=True,
     )
     with new_run(loaded, plan, runs_dir(where), new.run_id, options) as run:
         return _headless(run, as_json=as_json)
@@ -57,7 +57,7 @@ def resume_run(
     wanted: str, where: "Where", run_flags: "RunFlags", *, headless: bool, as_json: bool, allow_outside: bool
 ) -> Exit:
     rundir = found_run(where, wanted)
-    options = options_of(run_flags, allow_outside=allow_outside, stop_at_question=headless)
+    options = options_of(run_flags, allow_outside=allow_outside, headless=headless)
     try:
         if headless:
             with resumed_run(rundir, options) as run:
@@ -81,5 +81,5 @@ def open_console(
     options = options_of(run_flags, new, faults=_faults(new, loaded), allow_outside=plan_flags.allow_outside)
     require_startable(loaded, plan, options)
     require_terminal(f"wesley-console run {path} --headless")
-    run_id = new.run_id or new_run_id(plan.name, datetime.now(UTC))
+    run_id = new_run_id(plan.name, datetime.now(UTC)) if new.run_id is None else new.run_id
     return show_new(loaded, plan, runs_dir(where), run_id, options)

@@ -53,7 +53,8 @@ class Runner:
     """Runs one run to its end, or (with `stop_at_question`) to where an operator is needed.
 
     `outcomes` makes it a simulation: attempts take their time on `clock` and end as it says. `trouble` is
-    what keeps events from becoming durable right now, in words, for the screen; empty when all is well."""
+    what keeps events from becoming durable right now, in words, for the screen; empty when all is well.
+    `on_trouble` hears of it when it changes."""
 
     def __init__(
         self,
@@ -67,9 +68,11 @@ class Runner:
         on_unknown: str = "ask",
         rollback_to: str = "last",
         stop_at_question: bool = False,
+        on_trouble: Callable[[str], None] = lambda _trouble: None,
     ) -> None:
         self.clock = clock
         self.trouble = ""
+        self._on_trouble = on_trouble
         self._machine = machine
         self._journal = journal
         self._world = world
@@ -165,13 +168,18 @@ class Runner:
             try:
                 await to_thread.run_sync(self._append, events, limiter=self._writer)
             except (JournalFull, JournalBusy) as error:
-                self.trouble = str(error)
+                self._note_trouble(str(error))
                 await anyio.sleep(_ROOM_POLL_S)
                 continue
-            self.trouble = ""
+            self._note_trouble("")
             for feed in self._feeds:
                 feed.publish(events)
             return
+
+    def _note_trouble(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._on_trouble(trouble)
 
     def _append(self, events: list[ev.Event]) -> None:
         self._journal.append(events)

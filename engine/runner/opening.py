@@ -20,6 +20,7 @@ from engine.machine import reports as rep
 from engine.machine.core import Machine
 from engine.machine.events import Event
 from engine.machine.fold import replay
+from engine.machine.rollback import target_seq
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus
 from engine.plan.errors import Place
@@ -49,6 +50,7 @@ class Options:
     stop_at_question: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     on_lines: OnLines | None = None
+    on_trouble: Callable[[str], None] = lambda _trouble: None
 
 
 class CannotStart(Exception):
@@ -89,7 +91,7 @@ def new_run(
     Raises CannotStart, PlanErrors (variables that are not set, paths that leave the folder) and what
     creating the run's directory and journal raises."""
     world = _world_of(plan, loaded.base, options, loaded.target_places)
-    run = run_id or new_run_id(plan.name, datetime.now(UTC))
+    run = new_run_id(plan.name, datetime.now(UTC)) if run_id is None else run_id
     with ExitStack() as stack:
         rundir = _run_dir(state, run)
         stack.enter_context(own(rundir))
@@ -133,14 +135,17 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
     with ExitStack() as stack:
         stack.enter_context(own(rundir))
         journal = stack.enter_context(Journal.open(rundir))
+        events = [record.event for record in journal.read()]
+        if not events:
+            raise NeverStarted(rundir.path)
         run = journal.meta.run
         plan = unpin(journal.plan_json())
-        events = [record.event for record in journal.read()]
         state = replay(State(plan), events)
-        if not state.started:
-            raise NeverStarted(rundir.path)
         if state.status is RunStatus.COMPLETED:
             raise NothingToResume(run, state)
+        if target_seq(state, options.rollback_to) is None:
+            places = ", ".join(["start", *(place.id for place in state.rollback_targets())])
+            raise CannotStart([f"run {run} cannot be rolled back to {options.rollback_to}, only to: {places}"])
         if not state.simulated and options.speed != 1.0:
             raise CannotStart([f"run {run} is no simulation: its clock goes at the world's speed"])
         faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
@@ -180,6 +185,7 @@ def _runner(machine: Machine, journal: Journal, world: World, first: rep.Report,
         on_unknown=options.on_unknown,
         rollback_to=options.rollback_to,
         stop_at_question=options.stop_at_question,
+        on_trouble=options.on_trouble,
     )
 
 

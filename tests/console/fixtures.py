@@ -34,6 +34,9 @@ class HeldControls:
     def now_t(self) -> float:
         return self.now
 
+    def trouble(self) -> str:
+        return ""
+
 
 def outputs(lines: Lines) -> OutputSource:
     return lambda task, attempt: lines.get((task, attempt), ())

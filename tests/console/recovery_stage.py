@@ -102,6 +102,9 @@ class Stage:
     def now_t(self) -> float:
         return self.simulation.state.t + self.idle_s
 
+    def trouble(self) -> str:
+        return ""
+
     # -- what a test does ----------------------------------------------------------------------------
 
     def answer(self, report: rep.AnyReport) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from textual.pilot import Pilot
 
@@ -39,6 +39,7 @@ class LiveRun:
         self.feed = Feed()
         self.reports: list[rep.AnyReport] = []
         self.cancelled: list[str] = []
+        self.machine_events: list[ev.Event] = []
         self.t = 0.0
         self.machine = Machine(self.plan)
         self.view = RunView(self.plan, controls=self)
@@ -53,6 +54,9 @@ class LiveRun:
     def now_t(self) -> float:
         return self.t
 
+    def trouble(self) -> str:
+        return ""
+
     # -- what the test does --------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -60,6 +64,7 @@ class LiveRun:
 
     def happens(self, report: rep.AnyReport) -> None:
         step = self.machine.handle(report, rep.Now(self.t, START + timedelta(seconds=self.t)))
+        self.machine_events.extend(step.events)
         self.feed.publish(list(step.events))
         for command in list(step.commands):
             self._carry_out(command)
@@ -103,6 +108,12 @@ class LiveRun:
                 )
             case cmd.Finish():
                 self.feed.close()
+
+    def taken_in(self) -> Self:
+        """The same run, with all that has happened in its view already, as if it had been resumed."""
+        self.view.fold(self.machine_events[len(self.view.events) :])
+        self.feed = Feed()
+        return self
 
     def told(self, kind: type[rep.Report]) -> list[Any]:
         """The reports of `kind` that came from the screen."""

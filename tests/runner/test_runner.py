@@ -91,12 +91,14 @@ def test_while_there_is_no_room_nothing_goes_on_and_nothing_is_lost(
 
     monkeypatch.setattr(Journal, "append", full_once)
     monkeypatch.setattr("engine.runner.core.anyio.sleep", wait)
-    with staged(tmp_path, plan_of(*CHAIN), StageWorld()) as (runner, rundir):
+    told: list[str] = []
+    with staged(tmp_path, plan_of(*CHAIN), StageWorld(), on_trouble=told.append) as (runner, rundir):
         state = anyio.run(runner.run)
         assert [event.seq for event in journaled(rundir)] == list(range(1, state.seq + 1))
     assert state.status is RunStatus.COMPLETED
     assert len(troubles) == 1 and "disk is full" in troubles[0]
     assert not runner.trouble
+    assert told == [*troubles, ""]
 
 
 def test_a_journal_that_failed_halts_the_run_and_ends_what_is_in_flight(
