@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.commands.options import runs_dir
 from console.exits import Exit
-from engine.journal.errors import JournalError
+from engine.journal.errors import JournalError, NeverStarted
 from engine.journal.journal import Journal
 from engine.journal.ownership import live_owner
 from engine.journal.rundir import RunDir, list_runs
@@ -23,6 +23,8 @@ _STATUS_OF: dict[type[ev.Event], str] = {
     ev.RollbackStarted: "rolling_back",
 }
 """The run status that an event leaves behind; `run_finished` says it itself."""
+_CUT_OFF = "never started"
+"""The status of a run whose engine was killed before the first event."""
 
 
 def list_all(where: "Where", *, as_json: bool) -> Exit:
@@ -45,10 +47,12 @@ def _summary(rundir: RunDir) -> dict[str, Any]:
             first = next(iter(journal.read(1, 1)), None)
             last = journal.newest(*_STATUS_OF, ev.RunFinished)
         owner = live_owner(rundir)
+    except NeverStarted:
+        return summary | {"status": _CUT_OFF}
     except JournalError as error:
         return summary | {"status": "unreadable", "problem": str(error)}
     if first is None or last is None or not isinstance(first.event, ev.RunStarted):
-        return summary | {"status": "never started"}
+        return summary | {"status": _CUT_OFF}
     started, event = first.event, last.event
     finished = event if isinstance(event, ev.RunFinished) else None
     return summary | {

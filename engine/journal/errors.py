@@ -99,10 +99,10 @@ class StateRefused(JournalError):
 class NeverStarted(StateRefused):
     def __init__(self, path: Path) -> None:
         super().__init__(
-            "this run was never started",
+            "this run was cut off before it began",
             where=path,
-            why="its directory was made, its journal was not: nothing of the plan was done",
-            do="remove the directory, and run the plan again",
+            why="its engine ended before the first event was recorded: nothing of the plan was done",
+            do=f"run the plan again: wesley-console run PLAN --run-id {path.name}",
         )
 
 

@@ -33,6 +33,7 @@ from engine.journal.store import (
     has_log,
     link,
     primary_code,
+    read_head_row,
     read_meta,
 )
 from engine.journal.witness import Head, HeadUnreadable, read_head
@@ -105,6 +106,34 @@ def verify_run(rundir: RunDir) -> VerifyReport:
         if report.ok or _witness_bytes(rundir) == before:
             break
     return report
+
+
+def has_begun(rundir: RunDir) -> bool:
+    """Whether anything may have been done of the run: all that an engine does comes after its first event.
+
+    A run whose engine was killed before that has not begun. One that is damaged counts as begun.
+    """
+    try:
+        if read_head(rundir.head).seq:
+            return True
+        if not rundir.journal.exists():
+            return _has_traces(rundir)
+        with closing(_connection(rundir)) as connection:
+            return read_head_row(connection, b"")[0] > 0
+    except FileNotFoundError:
+        return rundir.journal.exists() or _has_traces(rundir)
+    except (OSError, sqlite3.Error, HeadUnreadable):
+        return True
+
+
+def _has_traces(rundir: RunDir) -> bool:
+    """Whether a run directory without a journal must have had one."""
+    return bool(list_checkpoints(rundir)) or has_log(rundir)
+
+
+def _connection(rundir: RunDir) -> sqlite3.Connection:
+    # An ordinary reader would leave an empty log behind, and an empty log tells less than none.
+    return connect(rundir.journal, "ro" if has_log(rundir) else "immutable")
 
 
 def _witness_bytes(rundir: RunDir) -> bytes:
@@ -212,7 +241,7 @@ class _Examination:
             # Not even opened: SQLite would remove the log of an empty database, and with it the evidence.
             self._found("not_a_database", "the file is empty")
             return None
-        with self._reading(), closing(self._connection()) as connection:
+        with self._reading(), closing(_connection(self.rundir)) as connection:
             connection.execute("BEGIN")
             meta = self._readable_meta(connection)
             if meta is None:
@@ -227,10 +256,6 @@ class _Examination:
                 self._pages(connection)
             return meta
         return None
-
-    def _connection(self) -> sqlite3.Connection:
-        # An ordinary reader would leave an empty log behind, and an empty log tells less than none.
-        return connect(self.rundir.journal, "ro" if has_log(self.rundir) else "immutable")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from engine.journal.errors import (
     RunExists,
     StateDirUnusable,
 )
-from engine.journal.integrity import require_sound
+from engine.journal.integrity import has_begun, require_sound
 from engine.journal.room import no_room
 from engine.journal.rundir import RunDir, fsync_dir
 from engine.journal.store import (
@@ -89,9 +89,10 @@ class Journal:
         """The journal of a new run, open for writing. The caller owns the run directory.
 
         The file appears under its name only when it is complete, so that a crash leaves either a journal
-        or none. Raises RunExists where there is one already, StateDirUnusable where it cannot be written.
+        or none. One without events is replaced: its run was cut off before it began.
+        Raises RunExists where the run has begun, StateDirUnusable where the journal cannot be written.
         """
-        if rundir.journal.exists():
+        if has_begun(rundir):
             raise RunExists(run, rundir.path)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         unbound = Meta(
@@ -107,7 +108,8 @@ class Journal:
         meta = msgspec.structs.replace(unbound, genesis=start)
         new = rundir.path / "journal.db.new"
         try:
-            for leftover in rundir.path.glob("journal.db.new*"):
+            # The log above all: it would be taken for that of the new journal.
+            for leftover in (*rundir.path.glob("journal.db-*"), *rundir.path.glob("journal.db.new*")):
                 leftover.unlink()
             _write_new(connect(new, "rwc"), meta, plan_json)
             create_head(rundir.head, Head(run=run, epoch=0, seq=0, hash=start, closed=True))

@@ -85,9 +85,10 @@ def new_run_id(plan_name: str, now: datetime) -> str:
     return f"{now.astimezone(UTC).strftime(_TIMESTAMP)}-{slug}-{suffix}"
 
 
-def create_run_dir(state: Path, run_id: str) -> RunDir:
+def create_run_dir(state: Path, run_id: str, *, again: bool = False) -> RunDir:
     """Make the directory of a new run, durably and for its user alone.
 
+    With `again` one that is there is completed: for a run that was cut off before it began.
     Raises UnsafeRunId, RunExists or StateDirUnusable.
     """
     if not _SAFE_ID.fullmatch(run_id):
@@ -95,9 +96,8 @@ def create_run_dir(state: Path, run_id: str) -> RunDir:
     rundir = RunDir(_runs(state) / run_id)
     try:
         _make_parents(rundir.path.parent)
-        rundir.path.mkdir(mode=0o700)
-        rundir.checkpoints.mkdir(mode=0o700)
-        rundir.output.mkdir(mode=0o700)
+        for folder in (rundir.path, rundir.checkpoints, rundir.output):
+            folder.mkdir(mode=0o700, exist_ok=again)
         fsync_dir(rundir.path)
         fsync_dir(rundir.path.parent)
     except FileExistsError as error:
