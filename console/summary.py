@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from console.exits import exit_code
 from console.look import RUN, STATUS, Mark, one_line, plural
 from console.run_view import RunView
 from engine.machine.metrics import metrics
@@ -126,6 +127,8 @@ def _figures(state: State, folder: str) -> list[Line]:
     ]
     if state.decisions:
         lines.append(Line("decisions", str(len(state.decisions))))
+    if state.finished:
+        lines.append(Line("exit code", str(int(exit_code(state)))))
     if folder:
         lines.append(Line("kept in", one_line(folder)))
     return lines

@@ -87,7 +87,7 @@ class RunScreen(Screen[None]):
                     yield from (self.panels[name] for name in LEFT)
                 with Vertical(id="side"):
                     yield from (self.panels[name] for name in SIDE)
-        yield Static(id="too-small")
+        yield Static(id="too-small", markup=False)
         yield Footer(compact=True)
 
     def on_mount(self) -> None:

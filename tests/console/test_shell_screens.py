@@ -15,7 +15,7 @@ from console.screens.help import HelpScreen
 from console.screens.run import RunScreen
 from console.theming import ThemedApp
 from tests.console import fixtures
-from tests.console.shell_stage import START
+from tests.console.shell_stage import START, LiveRun, plan
 
 pytestmark = pytest.mark.anyio
 
@@ -113,6 +113,37 @@ async def test_a_terminal_that_is_too_small_gets_a_plain_line() -> None:
         await desk.pilot.pause()
         assert desk.screen.query_one("#whole").display
         assert not desk.screen.query_one("#too-small").display
+
+
+async def test_foreign_text_is_never_markup() -> None:
+    hostile = "[@click=app.quit]move[/] [b]house"
+    run = LiveRun(plan(name=hostile))
+    run.begin()
+    async with looking(run.taken_in().view, (200, 60), mode="live") as desk:
+        assert hostile in desk.screen.status_line.render().plain
+        await desk.pilot.resize_terminal(50, 12)
+        await desk.pilot.pause()
+        assert hostile in str(desk.screen.query_one("#too-small").render())
+
+
+async def test_the_selection_follows_the_run_until_a_task_is_chosen() -> None:
+    run = LiveRun()
+    run.begin()
+    async with looking(run.taken_in().view, (120, 36), mode="live") as desk:
+        graph = desk.screen.graph
+        assert graph.selected == "b"
+        run.succeed("b")
+        run.view.fold(run.machine_events[len(run.view.events) :])
+        desk.app.repaint_views()
+        assert (graph.selected, graph.follow) == ("a", True)
+        graph.post_message(TaskSelected("e"))
+        await desk.pilot.pause()
+        run.succeed("a")
+        run.view.fold(run.machine_events[len(run.view.events) :])
+        desk.app.repaint_views()
+        assert graph.selected == "e"
+        await desk.press("escape")
+        assert graph.selected in ("c", "d")
 
 
 async def test_a_selection_is_one_for_all_panels() -> None:

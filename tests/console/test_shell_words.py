@@ -28,13 +28,7 @@ def live(*, stop: bool = False) -> LiveRun:
     run.succeed("a")
     if stop:
         run.report(rep.Stop(actor="ana", reason="lunch"))
-    return taken_in(run)
-
-
-def taken_in(run: LiveRun) -> LiveRun:
-    run.view.fold(run.feed._events)
-    run.feed._events.clear()
-    return run
+    return run.taken_in()
 
 
 # -- the look --------------------------------------------------------------------------------------
@@ -79,7 +73,7 @@ def test_a_question_comes_first() -> None:
 def test_a_long_reason_is_cut_short_and_never_left_out() -> None:
     run = live()
     run.fail("b", "exit 1; it said: " + "the list changed while it was being read. " * 5)
-    view = taken_in(run).view
+    view = run.taken_in().view
     assert (
         line(view, width=77)
         == "? 1 question · b failed: exit 1; it said: the list… · r answers · 1/5 settled"
@@ -102,7 +96,7 @@ def test_stopping_says_what_it_waits_for() -> None:
 def test_a_paused_run_tells_work_and_no_time_of_day() -> None:
     run = live()
     run.report(rep.Pause(actor="ana"))
-    text = line(taken_in(run).view, finish_t=1260)
+    text = line(run.taken_in().view, finish_t=1260)
     assert "about 20m of work left" in text
     assert "UTC" not in text
     assert "paused by ana" in text
@@ -115,7 +109,7 @@ def test_a_task_that_takes_longer_than_expected() -> None:
 def test_a_simulation_tells_its_speed_and_no_time_of_day() -> None:
     run = LiveRun()
     run.happens(rep.Begin(run="r1", plan_hash="", actor="ana", simulated=True))
-    text = line(taken_in(run).view, finish_t=1200, speed=60)
+    text = line(run.taken_in().view, finish_t=1200, speed=60)
     assert "done in about 20m · 20s at this speed" in text
     assert "UTC" not in text
 
@@ -222,11 +216,11 @@ def test_a_run_that_succeeded_needs_no_resume() -> None:
 def test_an_aborted_run_tells_how_to_go_on() -> None:
     run = live(stop=True)
     run.succeed("b", "c")
-    summary = summarise(taken_in(run).view)
+    summary = summarise(run.taken_in().view)
     assert summary.resume == "wesley-console resume r1"
     assert "can be resumed. Reason: lunch." in summary.meaning
     told = {line.label: line.text for line in summary.lines}
-    assert told["succeeded"] == "3 of 5 tasks"
+    assert (told["succeeded"], told["exit code"]) == ("3 of 5 tasks", "4")
 
 
 def test_a_run_with_skipped_tasks_says_that_not_every_task_ran() -> None:
@@ -235,7 +229,7 @@ def test_a_run_with_skipped_tasks_says_that_not_every_task_ran() -> None:
     run.succeed("c")
     question = min(run.machine.state.questions)
     run.report(rep.Decide(question=question, action="skip", mode="subtree", actor="ana"))
-    summary = summarise(taken_in(run).view)
+    summary = summarise(run.taken_in().view)
     told = {line.label: line.text for line in summary.lines}
     assert "not every task ran" in summary.meaning
     assert (told["skipped"], told["blocked"], told["decisions"]) == ("1: b", "2: d, e", "1")
