@@ -4,7 +4,7 @@ import pytest
 
 from engine.machine import events as ev
 from engine.machine import reports as rep
-from engine.plan.models import FailureClass, PolicyName
+from engine.plan.models import FailureClass, PolicyName, Task
 from tests.machine.plans import plan, task
 from tests.machine.world import World
 
@@ -64,3 +64,64 @@ def test_tasks_of_one_size_never_wait_for_their_turn_but_follow_the_policy() -> 
     tasks = [task(f"t{n}", uses={"disk": 1}, duration=float(n)) for n in range(12)]
     run = World(plan(*tasks, workers=3, resources={"disk": 1})).finish_everything()
     assert started(run) == [f"t{n}" for n in reversed(range(12))]
+
+
+# -- the order -------------------------------------------------------------------------------------
+
+
+def one_by_one(*tasks: Task, policy: PolicyName = "critical-path") -> list[str]:
+    return started(World(plan(*tasks, workers=1, policy=policy)).finish_everything())
+
+
+def test_the_critical_path_comes_first_then_value_for_effort_then_low_risk_then_the_plans_order() -> None:
+    tasks = [
+        task("plain-1", duration=1.0, effort=1.0),
+        task("plain-2", duration=1.0, effort=1.0),
+        task("risky", duration=1.0, effort=1.0, risk=0.5),
+        task("valued", duration=1.0, effort=1.0, value=2.0, risk=0.5),
+        task("head", duration=0.5),
+        task("tail", "head", duration=1.0, effort=1.0),
+    ]
+    assert one_by_one(*tasks) == ["head", "valued", "plain-1", "plain-2", "tail", "risky"]
+
+
+def test_weighted_follows_the_published_formula() -> None:
+    tasks = [
+        task("slow", duration=1.0, effort=2.0, value=4.0),
+        task("risky", duration=1.0, effort=1.0, value=4.0, risk=0.9),
+        task("dear", duration=1.0, effort=1.0, value=3.0),
+        task("on-the-path", duration=5.0, effort=1.0, value=1.6),
+    ]
+    assert one_by_one(*tasks, policy="weighted") == ["on-the-path", "dear", "slow", "risky"]
+
+
+def test_fifo_starts_tasks_as_they_became_ready() -> None:
+    tasks = [task("late", "b"), task("a"), task("b"), task("c", duration=99.0)]
+    assert one_by_one(*tasks, policy="fifo") == ["a", "b", "c", "late"]
+
+
+def test_no_lane_is_idle_while_a_task_could_run_on_it() -> None:
+    run = World(plan(task("a"), task("b", "a"), task("c", "a"), task("d", "a"), workers=3))
+    assert run.state.lanes == ["a", None, None]
+    assert run.succeed("a").state.lanes == ["b", "c", "d"]
+
+
+def test_what_a_task_needs_is_taken_at_once_or_not_at_all() -> None:
+    run = World(
+        plan(
+            task("a", uses={"disk": 1}),
+            task("b", uses={"disk": 2, "links": 1}),
+            task("c", uses={"links": 1}),
+            resources={"disk": 2, "links": 1},
+        )
+    )
+    assert run.statuses() == {"a": "running", "b": "waiting", "c": "running"}
+    assert run.state.tasks["b"].waiting_for == "disk: 1 of 2 in use, held by a"
+    assert run.succeed("a").status("b") == "waiting"
+    assert run.succeed("c").status("b") == "running"
+
+
+def test_a_lock_is_a_pool_of_one() -> None:
+    run = World(plan(task("a", locks=("orders",)), task("b", locks=("orders",)), task("c")))
+    assert run.statuses() == {"a": "running", "b": "waiting", "c": "running"}
+    assert run.state.tasks["b"].waiting_for == "lock orders, held by a"
