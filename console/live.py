@@ -22,7 +22,7 @@ from console.screens.training import DrillReport
 from console.training import render_score, score_drill
 from engine.forecast.consequences import expected_finish
 from engine.graph import Graph
-from engine.journal.rundir import RunDir, new_run_id
+from engine.journal.rundir import RunDir, new_run_id, run_dir
 from engine.machine import reports as rep
 from engine.machine.state import State
 from engine.plan.load import LoadedPlan
@@ -131,7 +131,7 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
     session = Session(plan, options, lambda: new_run(loaded, plan, state_dir, run_id, options))
     review = ReviewFacts(
         run=run_id,
-        folder=str(state_dir),
+        folder=str(run_dir(state_dir, run_id).path),
         plan_file=str(loaded.path),
         simulated=options.simulate,
         speed=options.speed,
@@ -143,7 +143,7 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
         events=session.feed,
         review=review,
         on_confirm=session.confirm,
-        folder=str(state_dir),
+        folder=str(run_dir(state_dir, run_id).path),
         actor=options.actor,
         speed=options.speed,
     )
@@ -184,7 +184,7 @@ def show_drill(drill: LoadedDrill, state_dir: Path, options: Options) -> Exit:
         mode="train",
         events=session.feed,
         summary=lambda: DrillReport(session.view, drill),
-        folder=str(state_dir),
+        folder=str(run_dir(state_dir, run_id).path),
         actor=options.actor,
         speed=options.speed,
     )
