@@ -85,6 +85,11 @@ def new_run_id(plan_name: str, now: datetime) -> str:
     return f"{now.astimezone(UTC).strftime(_TIMESTAMP)}-{slug}-{suffix}"
 
 
+def run_dir(state: Path, run_id: str) -> RunDir:
+    """Where the run `run_id` is, or will be."""
+    return RunDir(_runs(state) / run_id)
+
+
 def create_run_dir(state: Path, run_id: str, *, again: bool = False) -> RunDir:
     """Make the directory of a new run, durably and for its user alone.
 
@@ -93,7 +98,7 @@ def create_run_dir(state: Path, run_id: str, *, again: bool = False) -> RunDir:
     """
     if not _SAFE_ID.fullmatch(run_id):
         raise UnsafeRunId(run_id)
-    rundir = RunDir(_runs(state) / run_id)
+    rundir = run_dir(state, run_id)
     try:
         _make_parents(rundir.path.parent)
         for folder in (rundir.path, rundir.checkpoints, rundir.output):
