@@ -23,7 +23,7 @@ from engine.machine.fold import replay
 from engine.machine.rollback import target_seq
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus
-from engine.plan.errors import Place
+from engine.plan.errors import Place, visible
 from engine.plan.load import LoadedPlan
 from engine.plan.models import Plan
 from engine.plan.pinned import pin, plan_hash, unpin
@@ -90,7 +90,7 @@ def new_run(
 
     Raises CannotStart, PlanErrors (variables that are not set, paths that leave the folder) and what
     creating the run's directory and journal raises."""
-    world = _world_of(plan, loaded.base, options, loaded.target_places)
+    world = _new_world(loaded, plan, options)
     run = new_run_id(plan.name, datetime.now(UTC)) if run_id is None else run_id
     with ExitStack() as stack:
         rundir = _run_dir(state, run)
@@ -124,7 +124,17 @@ def _run_dir(state: Path, run: str) -> RunDir:
 
 def require_startable(loaded: LoadedPlan, plan: Plan, options: Options) -> None:
     """Raise what `new_run` would raise of the plan and its targets. Looks only."""
-    _world_of(plan, loaded.base, options, loaded.target_places)
+    _new_world(loaded, plan, options)
+
+
+def _new_world(loaded: LoadedPlan, plan: Plan, options: Options) -> Callable[[str, RunDir], World]:
+    for path in (loaded.base, loaded.path):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            why = "is not UTF-8, and could not be written to the journal; rename it"
+            raise CannotStart([f"the path {visible(str(path))} {why}"]) from error
+    return _world_of(plan, loaded.base, options, loaded.target_places)
 
 
 @contextmanager
@@ -145,7 +155,9 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
             raise NothingToResume(run, state)
         if target_seq(state, options.rollback_to) is None:
             places = ", ".join(["start", *(place.id for place in state.rollback_targets())])
-            raise CannotStart([f"run {run} cannot be rolled back to {options.rollback_to}, only to: {places}"])
+            raise CannotStart(
+                [f"run {run} cannot be rolled back to {options.rollback_to}, only to: {places}"]
+            )
         if not state.simulated and options.speed != 1.0:
             raise CannotStart([f"run {run} is no simulation: its clock goes at the world's speed"])
         faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
