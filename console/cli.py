@@ -28,8 +28,8 @@ OnUnknown = Literal["ask", "retry", "skip", "rollback", "abort"]
 class Where:
     """Where runs live."""
 
-    state_dir: Annotated[Path | None, Parameter(env_var="WESLEY_CONSOLE_STATE")] = None
-    """Directory in which runs are kept. Default: the user's own state directory."""
+    state_dir: Path | None = None
+    """Directory in which runs are kept. Default: $WESLEY_CONSOLE_STATE, or the user's own state directory."""
 
 
 @Parameter(name="*")
