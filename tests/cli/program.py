@@ -110,10 +110,10 @@ class Program:
 
 
 class _Stream(io.TextIOWrapper):
-    """A text stream like those of a process: with an encoding, and bytes below."""
+    """A text stream like those that the program gives its process: with an encoding, and bytes below."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8")
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="replace")
 
     def text(self) -> str:
         self.flush()
