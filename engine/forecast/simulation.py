@@ -17,7 +17,7 @@ from engine.machine import reports as rep
 from engine.machine.core import Machine
 from engine.machine.decisions import standing_answer
 from engine.machine.events import Event, Purpose
-from engine.machine.state import State
+from engine.machine.state import State, TaskState
 from engine.machine.transitions import TaskStatus
 from engine.plan.models import Plan, Task, expected_duration
 
@@ -58,6 +58,8 @@ class Simulation:
         self._keep = keep_events
         self._tasks = {task.id: task for task in plan.tasks}
         self._due: list[tuple[float, int, rep.Report]] = []
+        self._timers: dict[str, float] = {}
+        """When each timer is due: one that is set again replaces the one before."""
         self._at_once: deque[rep.Report] = deque()
         self._order = count()
         self._t = self.state.t
@@ -79,7 +81,10 @@ class Simulation:
             self._answer(command)
 
     def schedule(self, after_s: float, report: rep.Report) -> None:
-        heapq.heappush(self._due, (self._t + after_s, next(self._order), report))
+        self._schedule_at(self._t + after_s, report)
+
+    def _schedule_at(self, due_t: float, report: rep.Report) -> None:
+        heapq.heappush(self._due, (due_t, next(self._order), report))
 
     def take_up(self) -> None:
         """Carry on from a state in mid-run: what is in flight needs the rest of its expected time and
@@ -98,11 +103,24 @@ class Simulation:
                 checkpoints.hold_again(self.machine, task.id)
                 self._answer(self.machine.step.commands[-1])
             elif task.status is TaskStatus.WAITING and task.due_t is not None:
-                self.schedule(max(task.due_t - self._t, 0.0), rep.TimerFired(key=task.timer))
-            elif task.status is TaskStatus.IN_DOUBT and task.doubt == "run":
-                known = rep.EvidenceFound(task=task.id, attempt=len(task.attempts), done=True)
-                if not any(question.task == task.id for question in state.questions.values()):
-                    self._at_once.append(known)
+                self._answer(cmd.SetTimer(key=task.timer, due_t=max(task.due_t, self._t)))
+            elif task.status is TaskStatus.IN_DOUBT and self._is_looked_into(task):
+                undo = task.doubt == "rollback"
+                self.machine.gathering.add(task.id)
+                self._at_once.append(
+                    rep.EvidenceFound(
+                        task=task.id,
+                        attempt=task.undo_attempts if undo else len(task.attempts),
+                        purpose="rollback" if undo else "run",
+                        done=True,
+                    )
+                )
+        # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again.
+        self.report(rep.TimerFired(key=checkpoints.TIMER))
+
+    def _is_looked_into(self, task: TaskState) -> bool:
+        asked = any(question.task == task.id for question in self.state.questions.values())
+        return not asked and (task.doubt == "rollback" or not self.state.rollback)
 
     def run(self) -> State:
         """Run until the run ends, or until nothing more can happen without an operator."""
@@ -116,7 +134,10 @@ class Simulation:
             elif answer:
                 self.report(answer)
             elif self._due:
-                self._t, _, report = heapq.heappop(self._due)
+                due_t, _, report = heapq.heappop(self._due)
+                if isinstance(report, rep.TimerFired) and self._timers[report.key] != due_t:
+                    continue
+                self._t = due_t
                 self.report(report)
             else:
                 break
@@ -129,7 +150,8 @@ class Simulation:
             case cmd.StartRollback(task=task, attempt=attempt):
                 self.schedule(*self._outcomes(self._tasks[task], attempt, "rollback"))
             case cmd.SetTimer(key=key, due_t=due_t):
-                self.schedule(due_t - self._t, rep.TimerFired(key=key))
+                self._timers[key] = due_t
+                self._schedule_at(due_t, rep.TimerFired(key=key))
             case cmd.SaveCheckpoint(checkpoint=checkpoint, trigger=trigger, position=position):
                 written = rep.CheckpointWritten(
                     checkpoint=checkpoint, trigger=trigger, position=position, position_hash=""
