@@ -47,7 +47,9 @@ from engine.journal.witness import Head, create_head, write_head
 from engine.machine.events import Event, decode_event, encode_event
 
 _READ_ROWS = 1000
-_FOLD_PAGES = 500  # pages in the log after which it is folded back; a log written over again is the fastest
+_FOLD_PAGES = 32
+# Pages in the log after which it is folded back into the database, to be written over from its start. Few of
+# them: a commit that makes the log's file longer costs two to three times one that writes over it.
 _PAGE_BYTES = 4096
 _PAGES_A_COMMIT = 2
 
