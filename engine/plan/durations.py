@@ -23,7 +23,7 @@ def parse_duration(text: object) -> float:
     Raises ValueError, with what was expected, for anything else; bare numbers included, since
     YAML 1.1 readers make 5400 of `1:30:00` and nobody can tell whether `30` meant seconds or minutes.
     """
-    if isinstance(text, str) and text.strip():
+    if isinstance(text, str) and text.isascii() and text.strip():
         bare = text.strip()
         match = _ISO.fullmatch(bare.upper()) if bare[0] in "pP" else _CLOCK.fullmatch(bare.lower())
         parts = {unit: float(n) for unit, n in match.groupdict().items() if n} if match else {}

@@ -28,7 +28,7 @@ def test_what_is_a_duration(written: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", " ", "30", 30, 1.5, None, True, "1:30", "-5s", "5 m", "m", "P", "PT", "5x"]
+    "written", ["", " ", "30", 30, 1.5, None, True, "1:30", "-5s", "5 m", "m", "P", "PT", "5x", "٣٠s", "PT1ſ"]
 )
 def test_what_is_none(written: object) -> None:
     with pytest.raises(ValueError, match="not a duration"):
