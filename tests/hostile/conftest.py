@@ -1,0 +1,3 @@
+from tests.cli.conftest import gate, program
+
+__all__ = ["gate", "program"]
