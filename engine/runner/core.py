@@ -138,9 +138,15 @@ class Runner:
             self._carry_out(command)
         if self.state.finished:
             return True
-        # Paused without a question: a checkpoint could not be written, and that needs a person, too.
-        asks = self.state.status is RunStatus.PAUSED and not self._inbox and not self._busy
-        return self._stop_at_question and asks
+        return self._stop_at_question and self._waits_for_a_person()
+
+    def _waits_for_a_person(self) -> bool:
+        """Whether nothing goes on until somebody decides: on a question, which may be one in the middle of a
+        rollback, or on a checkpoint that could not be written."""
+        state = self.state
+        if self._inbox or self._busy or state.in_flight:
+            return False
+        return bool(state.questions) or state.status is RunStatus.PAUSED
 
     async def _wait_for_reports(self) -> None:
         while not self._inbox:
