@@ -163,6 +163,8 @@ class Runner:
                 await self._news.wait()
 
     def _give_standing_answers(self) -> None:
+        if self._machine.saving:
+            return  # which checkpoint is the last, or whether there is one, is not known yet
         for question in self.state.questions.values():
             answer = standing_answer(self.state, question, self._on_unknown, self._rollback_to)
             if answer and answer not in self._inbox:
