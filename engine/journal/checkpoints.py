@@ -99,7 +99,7 @@ def read_checkpoint(rundir: RunDir, name: str) -> Checkpoint:
 
 def list_checkpoints(rundir: RunDir) -> list[str]:
     """The names of the checkpoint files, sorted; unfinished ones are none."""
-    with suppress(FileNotFoundError), os.scandir(rundir.checkpoints) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(rundir.checkpoints) as entries:
         return sorted(e.name for e in entries if e.name.endswith(".json") and not e.name.startswith("."))
     return []
 
