@@ -157,12 +157,18 @@ _SKIPS: dict[str | None, str] = {
     "leave_applied": "leave it applied",
 }
 
+_LOOKS: dict[str | None, str] = {
+    "look_again": "look again",
+    "end_processes": "end what still runs, then look again",
+}
 
 def _decision_made(event: ev.DecisionMade) -> str:
     choice: str = event.action
     if event.action == "skip":
         choice = _SKIPS[event.mode]
     elif event.action == "rollback":
+    elif event.action == "resume":
+        choice = _LOOKS[event.mode]
         choice = f"roll back to {event.to or 'the last stable checkpoint'}"
     about = f" about {event.task}" if event.task else ""
     return f"{event.actor} decided{about}: {choice}" + (f" ({event.reason})" if event.reason else "")

@@ -9,9 +9,10 @@ left something behind and the task does not say that running it twice is harmles
 import msgspec
 
 from console.look import TRIGGER
-from engine.machine.events import About, Action, SkipMode
+from engine.machine.decisions import answers
+from engine.machine.events import About, Action, Mode
 from engine.machine.rollback import target_seq
-from engine.machine.state import Checkpoint, State
+from engine.machine.state import Checkpoint, Question, State
 from engine.plan.durations import format_duration
 
 replace = msgspec.structs.replace
@@ -24,7 +25,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A decision before its reason: what the consequences are worked out for, and what is sent."""
 
     action: Action
-    mode: SkipMode | None = None
+    mode: Mode | None = None
     to: str = "last"
 
 
@@ -65,6 +66,19 @@ _RETRY = Choice(
     means="Runs {task} again at once, as attempt {attempt}.",
     draft=Draft(action="retry"),
 )
+_LOOK_AGAIN = Choice(
+    key="g",
+    title="Look again",
+    means="Looks again whether {task} still runs, and what it has done. You are asked again if nothing tells.",
+    draft=Draft(action="resume", mode="look_again"),
+)
+_END = Choice(
+    key="e",
+    title="End what still runs",
+    means="Ends every process that is left of {task}: asks first, and kills what does not heed. "
+    "Then looks again at what was done.",
+    draft=Draft(action="resume", mode="end_processes"),
+)
 _ROLL_BACK = Choice(
     key="b",
     title="Roll back …",
@@ -88,6 +102,8 @@ CHOICES: dict[About, tuple[Choice, ...]] = {
     "failure": (_RETRY, _skip(_SUBTREE, _WAIVE, _DONE), _ROLL_BACK, _ABORT),
     "doubt": (
         _DONE,
+        _LOOK_AGAIN,
+        _END,
         replace(_RETRY, title="Run it again"),
         _skip(_SUBTREE, _WAIVE),
         _ROLL_BACK,
@@ -100,6 +116,8 @@ CHOICES: dict[About, tuple[Choice, ...]] = {
             means="Runs the rollback of {task} again at once.",
             draft=Draft(action="retry"),
         ),
+        _LOOK_AGAIN,
+        _END,
         Choice(
             key="l",
             title="Leave it applied",
@@ -140,13 +158,16 @@ def place(to: str) -> str:
     return "the start" if to == "start" else to
 
 
-def choices_for(about: About, state: State) -> tuple[Choice, ...]:
-    """The answers to a question about `about`, those that ask where to with the places below them."""
+def choices_for(question: Question, state: State) -> tuple[Choice, ...]:
+    """The answers that `question` takes, those that ask where to with the places below them."""
+    about = question.about
     wanted = state.rollback_wanted.to if about == "rollback_scope" and state.rollback_wanted else "last"
     places = targets(state, wanted)
+    taken = answers(state, question)
     return tuple(
         replace(choice, draft=places[0].draft, choices=places) if choice.targeted else choice
         for choice in CHOICES[about]
+        if choice.choices or (choice.draft.action, choice.draft.mode) in taken
     )
 
 

@@ -86,13 +86,15 @@ class RecoveryDialog(DecisionDialog):
         return f"{heading}  ·  {open_now.index(self.question) + 1} of {len(open_now)} questions"
 
     def top(self) -> tuple[Choice, ...]:
-        return choices_for(self.case.question.about, self.view.state)
+        return choices_for(self.case.question, self.view.state)
 
     def meaning(self, choice: Choice) -> str:
         return meaning(choice, self.case)
 
     def dangerous(self, choice: Choice) -> bool:
-        return choice.draft.action != "retry" or not self.case.rerun_is_safe
+        if choice.draft.action == "retry":
+            return not self.case.rerun_is_safe
+        return choice.draft.mode != "look_again"
 
     def more_hints(self) -> Iterator[Hint]:
         yield Hint("o", "output", "screen.output")

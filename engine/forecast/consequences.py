@@ -11,8 +11,8 @@ import msgspec
 from engine.forecast.simulation import Simulation
 from engine.graph import Graph
 from engine.machine import reports as rep
-from engine.machine.decisions import CHOICES, refusal
-from engine.machine.events import Action, RollbackStarted, SkipMode, TaskStarted
+from engine.machine.decisions import answers, refusal
+from engine.machine.events import Action, Mode, RollbackStarted, TaskStarted
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 
@@ -40,7 +40,7 @@ def consequences(
     graph: Graph,
     question: int,
     action: Action,
-    mode: SkipMode | None = None,
+    mode: Mode | None = None,
     to: str = "last",
 ) -> Consequence:
     """What `action` would bring about if it were taken now. `state` is not touched; `question` is 0 for a
@@ -90,8 +90,11 @@ def _finish(simulation: Simulation) -> State:
         question = next(iter(state.questions.values()), None)
         if question is None or state.finished:
             break
-        action, mode = CHOICES[question.about][0]
-        simulation.report(rep.Decide(question=question.number, action=action, mode=mode, actor="preview"))
+        decisions = (
+            rep.Decide(question=question.number, action=action, mode=mode, actor="preview")
+            for action, mode in answers(state, question)
+        )
+        simulation.report(next(decision for decision in decisions if not refusal(state, decision)))
         simulation.run()
     return state
 
@@ -113,7 +116,7 @@ def _in_order(graph: Graph, tasks: Iterator[str]) -> list[str]:
     return sorted(tasks, key=graph.index.__getitem__)
 
 
-def _note(state: State, task_id: str, mode: SkipMode | None) -> str:
+def _note(state: State, task_id: str, mode: Mode | None) -> str:
     if mode != "assert_done":
         return ""
     verify = next(task.verify for task in state.plan.tasks if task.id == task_id)

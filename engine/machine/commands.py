@@ -31,11 +31,13 @@ class CancelTask(Command, frozen=True, kw_only=True):
 
 
 class GatherEvidence(Command, frozen=True, kw_only=True):
-    """Find out whether an attempt that nobody saw the end of took effect."""
+    """Find out whether an attempt that nobody saw the end of took effect. With `end_processes` what still
+    runs of it is ended first."""
 
     task: str
     attempt: int
     purpose: Purpose = "run"
+    end_processes: bool = False
 
 
 class CheckAssertion(Command, frozen=True, kw_only=True):

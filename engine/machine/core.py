@@ -122,11 +122,13 @@ class Machine:
 
     def _advance(self) -> None:
         state = self.state
-        if state.finished or not state.started or self.gathering:
+        if state.finished or not state.started:
             return
         if state.stopping:
             self._stop()
         elif state.rollback:
+        elif self.gathering:
+            return
             rollback.advance(self)
         elif held := hold_reason(state):
             self._hold(held)

@@ -8,11 +8,12 @@ from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import Question, State
+from engine.machine.transitions import TaskStatus
 
 if TYPE_CHECKING:
     from engine.machine.core import Machine
 
-Choice = tuple[ev.Action, ev.SkipMode | None]
+Choice = tuple[ev.Action, ev.Mode | None]
 
 CHOICES: dict[ev.About, tuple[Choice, ...]] = {
     "failure": (
@@ -25,6 +26,8 @@ CHOICES: dict[ev.About, tuple[Choice, ...]] = {
     ),
     "doubt": (
         ("skip", "assert_done"),
+        ("resume", "look_again"),
+        ("resume", "end_processes"),
         ("retry", None),
         ("skip", "subtree"),
         ("skip", "waive"),
@@ -33,6 +36,8 @@ CHOICES: dict[ev.About, tuple[Choice, ...]] = {
     ),
     "rollback_step": (
         ("retry", None),
+        ("resume", "look_again"),
+        ("resume", "end_processes"),
         ("skip", "leave_applied"),
         ("skip", "assert_done"),
         ("abort", None),
@@ -45,7 +50,18 @@ CHOICES: dict[ev.About, tuple[Choice, ...]] = {
         ("abort", None),
     ),
 }
-"""The answers each kind of question takes."""
+"""The answers each kind of question takes, at most: see `answers`."""
+
+
+def answers(state: State, question: Question) -> tuple[Choice, ...]:
+    """The answers that `question` takes. It can be looked into again only while something is in doubt, and
+    only what still runs can be ended."""
+    in_doubt = state.tasks[question.task].status is TaskStatus.IN_DOUBT
+    barred: dict[Choice, bool] = {
+        ("resume", "look_again"): not in_doubt,
+        ("resume", "end_processes"): not in_doubt or not question.survivors,
+    }
+    return tuple(choice for choice in CHOICES[question.about] if not barred.get(choice))
 
 
 def on_decide(machine: "Machine", report: rep.Decide) -> None:
@@ -78,8 +94,10 @@ def refusal(state: State, report: rep.Decide) -> str:
     question = state.questions.get(report.question)
     if question is None:
         return "the question is no longer open"
-    if (report.action, report.mode) not in CHOICES[question.about]:
+    if (report.action, report.mode) not in answers(state, question):
         return "that is not an answer to this question"
+    if report.action == "retry" and question.survivors:
+        return f"it still runs ({', '.join(question.survivors)}): wait for it, or end it first"
     return ""
 
 
@@ -151,6 +169,14 @@ def _assert_done(machine: "Machine", task_id: str, report: rep.Decide) -> None:
 
 
 def _step_again(_machine: "Machine", _task_id: str, _report: rep.Decide) -> None:
+def _look_again(machine: "Machine", task_id: str, _report: rep.Decide) -> None:
+    recovery.look_into(machine, task_id)
+
+
+def _end_processes(machine: "Machine", task_id: str, _report: rep.Decide) -> None:
+    recovery.look_into(machine, task_id, end_processes=True)
+
+
     """Nothing to record: with its question answered, the step is the next one again."""
 
 
@@ -163,13 +189,19 @@ def _undone_already(machine: "Machine", task_id: str, _report: rep.Decide) -> No
 
 
 _TASK_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
+_DOUBT_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
+    ("resume", "look_again"): _look_again,
+    ("resume", "end_processes"): _end_processes,
+}
     ("retry", None): _retry,
+    **_DOUBT_RULES,
     ("skip", "subtree"): _skip,
     ("skip", "waive"): _waive,
     ("skip", "assert_done"): _assert_done,
 }
 _STEP_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
     ("retry", None): _step_again,
+    **_DOUBT_RULES,
     ("skip", "leave_applied"): _leave_applied,
     ("skip", "assert_done"): _undone_already,
 }
@@ -180,11 +212,12 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
 
     `retry` is given within the plan's limit of retries, counted over all attempts, and then as `abort`. A
     question about a rollback is answered by going on with it only where rolling back is the standing
-    answer; a failed rollback step is retried once and then aborts, since leaving it is a person's call."""
-    if on_unknown == "ask":
+    answer; a failed rollback step is retried once and then aborts, since leaving it is a person's call.
+    What still runs of an attempt is ended before a retry; where it cannot be, that aborts, too."""
+    if on_unknown == "ask" or state.stopping:
         return None
     action: ev.Action
-    mode: ev.SkipMode | None = None
+    mode: ev.Mode | None = None
     if question.refused:
         action = "abort"  # what was refused once (a checkpoint that is not there) will be refused again
     elif question.about == "rollback_step":
@@ -198,6 +231,8 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
     else:
         action = "rollback" if on_unknown == "rollback" else "abort"
     return rep.Decide(
+    if action == "retry" and question.survivors:
+        action, mode = ("abort", None) if _was_ended(state, question.task) else ("resume", "end_processes")
         question=question.number,
         action=action,
         mode=mode,
@@ -205,3 +240,10 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
         actor=f"--on-unknown {on_unknown}",
         reason="standing order",
     )
+
+
+def _was_ended(state: State, task_id: str) -> bool:
+    """Whether the last thing decided about the task since it last started was to end what still runs."""
+    last = next((made for made in reversed(state.decisions) if made.task == task_id), None)
+    since = state.tasks[task_id].ready_seq
+    return last is not None and last.mode == "end_processes" and last.on_seq > since

@@ -26,6 +26,9 @@ About = Literal["failure", "doubt", "rollback_step", "rollback_scope"]
 whose scope holds tasks that cannot be undone."""
 Action = Literal["resume", "retry", "skip", "rollback", "abort", "pause", "checkpoint"]
 SkipMode = Literal["subtree", "waive", "assert_done", "leave_applied"]
+DoubtMode = Literal["look_again", "end_processes"]
+"""How a doubt is gone on with: it is looked into once more, and what still runs is ended before that."""
+Mode = Literal[SkipMode, DoubtMode]
 Effect = Literal["none", "unknown"]
 """What a task that did not succeed left behind: certainly nothing, or nobody can tell from here."""
 FinalStatus = Literal["completed", "aborted", "rolled_back", "failed"]
@@ -221,7 +224,8 @@ class TaskReset(Event, frozen=True, kw_only=True):
 
 
 class QuestionOpened(Event, frozen=True, kw_only=True):
-    """Its `seq` is the question's number."""
+    """Its `seq` is the question's number. `survivors` names the processes of an attempt in doubt that still
+    ran when it was looked into."""
 
     about: About
     task: str
@@ -229,6 +233,7 @@ class QuestionOpened(Event, frozen=True, kw_only=True):
     evidence: str = ""
 
 
+    survivors: tuple[str, ...] = ()
 class QuestionWithdrawn(Event, frozen=True, kw_only=True):
     question: int
     reason: str
@@ -242,7 +247,7 @@ class DecisionMade(Event, frozen=True, kw_only=True):
     question: int
     task: str = ""
     action: Action
-    mode: SkipMode | None = None
+    mode: Mode | None = None
     to: str = ""
     actor: str
     reason: str

@@ -242,6 +242,7 @@ def _question_opened(state: State, event: ev.QuestionOpened) -> None:
         t=event.t,
         at=event.at,
     )
+        survivors=event.survivors,
     if event.about == "rollback_scope":
         state.rollback_wanted = None
 

@@ -1,7 +1,7 @@
 """What follows from an outcome: one rule for each failure class."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.machine import checkpoints, rollback
 from engine.machine import commands as cmd
@@ -150,11 +150,12 @@ _RULES: dict[FailureClass, Callable[["Machine", rep.Failed], None]] = {
 }
 
 
-def ask(
-    machine: "Machine", task_id: str, reason: str, about: ev.About = "failure", evidence: str = ""
-) -> None:
+_SET_ASIDE = (TaskStatus.SKIPPED, TaskStatus.BLOCKED)
+
+
+def ask(machine: "Machine", task_id: str, reason: str, about: ev.About = "failure", **found: Any) -> None:
     """Put a question to the operator. The run pauses by itself for as long as one is open."""
-    machine.emit(ev.QuestionOpened, about=about, task=task_id, reason=reason, evidence=evidence)
+    machine.emit(ev.QuestionOpened, about=about, task=task_id, reason=reason, **found)
 
 
 def skip_subtree(machine: "Machine", task_id: str, reason: str) -> None:
@@ -195,9 +196,19 @@ def on_in_doubt(machine: "Machine", report: rep.InDoubt) -> None:
 def doubt(machine: "Machine", task_id: str, attempt: int, reason: str, purpose: ev.Purpose = "run") -> None:
     """Nobody saw how an attempt ended: look for evidence before anything else."""
     machine.emit(ev.TaskInDoubt, task=task_id, attempt=attempt, purpose=purpose, reason=reason)
-    gather(machine, task_id, attempt, purpose)
+    look_into(machine, task_id)
 
 
-def gather(machine: "Machine", task_id: str, attempt: int, purpose: ev.Purpose) -> None:
+def look_into(machine: "Machine", task_id: str, *, end_processes: bool = False) -> None:
+    """Have evidence looked for about what is in doubt: the last attempt at the task, or at its rollback."""
+    task = machine.state.tasks[task_id]
+    undoing = task.doubt == "rollback"
     machine.gathering.add(task_id)
-    machine.command(cmd.GatherEvidence(task=task_id, attempt=attempt, purpose=purpose))
+    machine.command(
+        cmd.GatherEvidence(
+            task=task_id,
+            attempt=task.undo_attempts if undoing else len(task.attempts),
+            purpose="rollback" if undoing else "run",
+            end_processes=end_processes,
+        )
+    )

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from engine.machine.events import Action, Effect, Engine, Purpose, SkipMode, Trigger
+from engine.machine.events import Action, Effect, Engine, Mode, Purpose, Trigger
 from engine.plan.models import FailureClass
 
 
@@ -81,7 +81,10 @@ class InDoubt(Outcome, frozen=True, kw_only=True):
 
 
 class EvidenceFound(Report, frozen=True, kw_only=True):
-    """`done` is None where nothing could settle it; `detail` is what was looked at, for the operator."""
+    """`done` is None where nothing could settle it; `detail` is what was looked at, for the operator.
+
+    `survivors` names the processes of the attempt that still run: as long as there are any, nothing settles
+    it, since they may yet take effect."""
 
     task: str
     attempt: int
@@ -90,6 +93,7 @@ class EvidenceFound(Report, frozen=True, kw_only=True):
     by: Literal["ledger", "verify", "idempotent", "executor"] = "executor"
     detail: str = ""
 
+    survivors: tuple[str, ...] = ()
 
 class AssertionChecked(Report, frozen=True, kw_only=True):
     """What the task's `verify` said to an operator's "it is done"."""
@@ -130,7 +134,7 @@ class Decide(Report, frozen=True, kw_only=True):
 
     question: int
     action: Action
-    mode: SkipMode | None = None
+    mode: Mode | None = None
     to: str = "last"
     actor: str
     reason: str = ""

@@ -53,21 +53,17 @@ def _settle_or_ask(machine: "Machine", task: TaskState) -> None:
             machine.emit(ev.TaskReset, task=task.id, reason="it was ended and left nothing behind")
     elif state.rollback and state.rollback.running == task.id:
         recovery.doubt(machine, task.id, task.undo_attempts, _UNSEEN, "rollback")
-    elif any(question.task == task.id for question in state.questions.values()):
-        return
-    elif task.status is TaskStatus.IN_DOUBT:
-        _gather_again(machine, task)
+    elif question := next((each for each in state.questions.values() if each.task == task.id), None):
+        if question.survivors:
+            why = "what still ran then may have ended by now"
+            machine.emit(ev.QuestionWithdrawn, question=question.number, reason=why)
+            recovery.look_into(machine, task.id)
+    elif task.status is TaskStatus.IN_DOUBT and (task.doubt == "rollback" or not state.rollback):
+        # A doubt of a task stays while a rollback goes on around it; one of a rollback step holds that up.
+        recovery.look_into(machine, task.id)
     elif task.status is TaskStatus.FAILED and not state.rollback and not _rollback_due(state, task.id):
         last = task.last
         recovery.ask(machine, task.id, last.reason if last else "it failed")
-
-
-def _gather_again(machine: "Machine", task: TaskState) -> None:
-    """A doubt of a task stays while a rollback goes on around it; one of a rollback step holds that up."""
-    if task.doubt == "rollback":
-        recovery.gather(machine, task.id, task.undo_attempts, "rollback")
-    elif not machine.state.rollback:
-        recovery.gather(machine, task.id, len(task.attempts), "run")
 
 
 def _rollback_due(state: State, task_id: str) -> bool:
@@ -90,17 +86,20 @@ def _mend_frontier(machine: "Machine") -> None:
 
 
 def on_evidence(machine: "Machine", report: rep.EvidenceFound) -> None:
-    """Doubt is settled by what was found; where nothing was, an idempotent task simply runs again."""
+    """Doubt is settled by what was found; where nothing was, an idempotent task simply runs again, unless
+    the attempt in doubt still does."""
     machine.gathering.discard(report.task)
     task = machine.state.tasks[report.task]
     if task.status is not TaskStatus.IN_DOUBT:
         return  # settled otherwise meanwhile
     done, by = report.done, report.by
-    if done is None and report.purpose == "run" and machine.task(report.task).idempotent:
+    may_rerun = report.purpose == "run" and machine.task(report.task).idempotent and not report.survivors
+    if done is None and may_rerun:
         done, by = False, "idempotent"
     if done is None:
         about: ev.About = "doubt" if report.purpose == "run" else "rollback_step"
-        recovery.ask(machine, report.task, _doubt_reason(task), about, report.detail)
+        found = {"evidence": report.detail, "survivors": report.survivors}
+        recovery.ask(machine, report.task, _doubt_reason(task), about, **found)
         return
     machine.emit(
         ev.DoubtSettled,

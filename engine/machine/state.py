@@ -87,6 +87,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     t: float
     at: datetime
 
+    survivors: tuple[str, ...] = ()
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """`undone`: a rollback has gone behind it, or was under way: what it holds is not to be had again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from textual import events
@@ -19,6 +20,7 @@ from engine.machine import reports as rep
 from engine.machine.events import Purpose
 from engine.plan.models import Plan, Task, parse_plan_data
 
+START = datetime(2026, 3, 14, 2, 0, tzinfo=UTC)
 OUTPUT = [f"batch {n}: 500 rows" for n in range(1, 41)] + ["unexpected NULL in total at order 105 637"]
 
 
@@ -139,6 +141,23 @@ def failure(**options: Any) -> Stage:
 def doubt(**options: Any) -> Stage:
     """Nobody saw how `fill` ended."""
     return Stage(doubtful="fill", **options)
+
+
+STILL_RUNNING = ("process 4711 (sh)", "process 4712 (sleep)")
+
+
+def still_running(**options: Any) -> Stage:
+    """Nobody saw how `fill` ended, and some of it has not ended at all."""
+    stage = doubt(**options)
+    simulation = stage.simulation
+    look = rep.Decide(question=stage.question, action="resume", mode="look_again", actor="ben")
+    simulation.events += simulation.machine.handle(look, rep.Now(simulation.state.t, START)).events
+    found = rep.EvidenceFound(
+        task="fill", attempt=1, done=None, detail=f"still running: {', '.join(STILL_RUNNING)}",
+        survivors=STILL_RUNNING,
+    )  # fmt: skip
+    stage.answer(found)
+    return stage
 
 
 def rollback_scope(**options: Any) -> Stage:

@@ -30,6 +30,21 @@ def test_keys_are_unique_in_their_menu_and_never_the_one_that_confirms(about: st
         assert not {CONFIRM_KEY, "o", "n"} & set(keys)
 
 
+@pytest.mark.parametrize(
+    ("make", "keys"),
+    [
+        (stages.failure, "rsba"),
+        (stages.doubt, "dgrsba"),
+        (stages.still_running, "dgersba"),
+        (stages.rollback_step, "rlda"),
+    ],
+)
+def test_a_doubt_is_looked_into_again_and_only_what_still_runs_is_ended(make: object, keys: str) -> None:
+    stage = make()  # type: ignore[operator]
+    state = stage.view.state
+    assert "".join(choice.key for choice in choices_for(state.questions[stage.question], state)) == keys
+
+
 def test_a_rollback_offers_the_default_first_then_newest_to_oldest_then_the_start() -> None:
     state = stages.rollback_scope().view.state
     first, *others = [choice.draft.to for choice in targets(state)]
@@ -52,7 +67,9 @@ def test_a_target_says_what_kind_of_checkpoint_it_is() -> None:
 
 
 def test_the_rollback_of_a_menu_stands_for_its_default() -> None:
-    choices = choices_for("failure", stages.failure().view.state)
+    stage = stages.failure()
+    view = stage.view
+    choices = choices_for(view.state.questions[stage.question], view.state)
     rollback = next(choice for choice in choices if choice.targeted)
     assert rollback.draft == Draft(action="rollback", to="start")
     assert name_of(rollback) == "Roll back to the start"

@@ -43,6 +43,7 @@ ANSWERS = [
     (stages.doubt, "sw", True, ("skip", "waive", "last")),
     (stages.doubt, "b0", True, ("rollback", None, "start")),
     (stages.doubt, "a", True, ("abort", None, "last")),
+    (stages.still_running, "e", True, ("resume", "end_processes", "last")),
     (stages.rollback_step, "l", True, ("skip", "leave_applied", "last")),
     (stages.rollback_step, "d", True, ("skip", "assert_done", "last")),
     (stages.rollback_step, "a", True, ("abort", None, "last")),
@@ -94,6 +95,31 @@ async def test_a_harmless_retry_is_focused_and_goes_with_enter(make: object) -> 
         assert (stage.decision.action, stage.decision.reason) == ("retry", "")
         await at.refresh()
         assert not at.is_open
+
+
+async def test_looking_again_is_harmless_focused_and_goes_with_enter() -> None:
+    stage = stages.still_running()
+    asked = stage.question
+    async with desk(stage) as at:
+        assert at.focused == "g"
+        await at.press("enter")
+        assert at.confirming
+        await at.press("enter")
+        assert (stage.decision.action, stage.decision.mode) == ("resume", "look_again")
+        await at.refresh()
+        assert not at.is_open
+    assert stage.question > asked
+    assert not stage.view.state.questions[stage.question].survivors
+
+
+async def test_what_still_runs_is_named_and_nothing_is_run_beside_it() -> None:
+    stage = stages.still_running()
+    async with desk(stage) as at:
+        assert "process 4711 (sh), process 4712 (sleep)" in at.facts
+        await at.press("r")
+        assert not at.confirming
+        assert "it still runs" in at.text("#notice")
+        assert stage.reports == []
 
 
 async def test_a_reason_can_be_given_for_a_retry_too() -> None:

@@ -5,13 +5,13 @@ from typing import get_args
 
 from engine.machine import events as ev
 from engine.machine import reports as rep
-from engine.machine.decisions import CHOICES, standing_answer
+from engine.machine.decisions import answers, standing_answer
 from engine.plan.models import FailureClass
 from tests.machine.plans import random_plan
 from tests.machine.world import World
 
 ACTIONS: tuple[ev.Action, ...] = get_args(ev.Action)
-MODES: tuple[ev.SkipMode | None, ...] = (None, *get_args(ev.SkipMode))
+MODES: tuple[ev.Mode | None, ...] = (None, *get_args(ev.Mode))
 STANDING = ("ask", "retry", "skip", "rollback", "abort")
 
 
@@ -79,7 +79,7 @@ def operator_decides(world: World, rng: Random) -> None:
         if how == 2 and standing:
             world.report(standing)
         else:
-            action, mode = rng.choice(CHOICES[question.about])
+            action, mode = rng.choice(answers(world.state, question))
             world.decide(action, mode, question=question.number, to=to)
 
 
@@ -102,7 +102,9 @@ def answered(world: World, rng: Random, failing: int) -> bool:
         case "doubts":
             task, _ = rng.choice(list(world.doubts))
             by = rng.choice(("ledger", "verify", "executor"))
-            world.found(task, rng.choice((True, False, None)), by=by)
+            done = rng.choice((True, False, None))
+            left = ("process 7 (sh)",) if done is None and rng.randrange(3) == 0 else ()
+            world.found(task, done, by=by, survivors=left)
         case "probes":
             world.probed(rng.randrange(3) == 0)
         case "assertions":
@@ -152,7 +154,7 @@ def play_on_fairly(world: World, rng: Random) -> None:
         world.finish_everything()
         if world.state.questions and not world.state.finished:
             question = rng.choice(list(world.state.questions.values()))
-            action, mode = rng.choice(CHOICES[question.about])
+            action, mode = rng.choice(answers(world.state, question))
             world.decide(action, mode, question=question.number, to="last")
         elif world.state.operator_pause is not None:
             world.report(rep.Continue(actor="ann"))

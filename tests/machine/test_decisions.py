@@ -148,7 +148,7 @@ def test_only_fitting_answers_are_taken(about: ev.About) -> None:
     }[about]()
     assert run.question.about == about
     for action in get_args(ev.Action):
-        for mode in (None, *get_args(ev.SkipMode)):
+        for mode in (None, *get_args(ev.Mode)):
             if (action, mode) not in CHOICES[about]:
                 assert run.decide(action, mode).kinds == ["decision_refused"], (action, mode)
 

@@ -32,7 +32,12 @@ def refusals(run: World) -> list[str]:
 def test_what_still_runs_is_named_in_the_question() -> None:
     run = doubted(*STILL)
     assert run.question.survivors == STILL
-    assert run.resume().found("a", None).question.survivors == STILL
+
+
+def test_a_new_engine_looks_whether_it_still_runs() -> None:
+    run = doubted(*STILL).resume()
+    assert run.doubts == {("a", "run"): 1}
+    assert run.found("a", None).question.survivors == ()
 
 
 @pytest.mark.parametrize("make", [doubted, step_doubted])
@@ -81,7 +86,9 @@ def test_there_is_nothing_to_end_where_nothing_runs() -> None:
 def test_nothing_is_run_again_beside_what_still_runs(make: object) -> None:
     run = make(*STILL)  # type: ignore[operator]
     assert run.decide("retry").kinds == ["decision_refused"]
-    assert refusals(run) == ["it still runs (process 7 (sh), process 8 (sleep)): wait for it, or end it first"]
+    assert refusals(run) == [
+        "it still runs (process 7 (sh), process 8 (sleep)): wait for it, or end it first"
+    ]
     assert run.decide(*LOOK_AGAIN).found("a", None).decide("retry").new[0].kind == "decision_made"
 
 
@@ -102,7 +109,9 @@ def test_a_step_of_a_rollback_keeps_its_place_while_it_is_looked_into() -> None:
 
 @pytest.mark.parametrize("make", [doubted, step_doubted])
 @pytest.mark.parametrize("answer", [LOOK_AGAIN, END])
-def test_an_engine_that_dies_while_it_looks_again_loses_nothing(make: object, answer: tuple[str, str]) -> None:
+def test_an_engine_that_dies_while_it_looks_again_loses_nothing(
+    make: object, answer: tuple[str, str]
+) -> None:
     run = make(*STILL).decide(*answer)  # type: ignore[operator]
     asked = run.doubts
     assert run.resume().doubts == asked
@@ -147,8 +156,8 @@ def test_a_standing_order_ends_an_attempt_once_and_then_aborts(make: object) -> 
         if run.doubts:
             run.found("a", None, survivors=STILL)
     assert given == [END, ("abort", None)]
-    run.finish_everything().resume()
-    assert run.state.questions
+    assert run.finish_everything().state.status == "aborted"
+    assert run.resume().doubts
 
 
 def test_a_later_attempt_is_ended_by_standing_order_again() -> None:

@@ -24,7 +24,8 @@ Job = tuple[str, ev.Purpose]
 
 class World:
     """One run of `plan`. What is asked for and not answered yet is in `jobs`, `saves`, `doubts`, `probes`,
-    `assertions` and `timers` (by key, with the time they are due)."""
+    `assertions` and `timers` (by key, with the time they are due); `ending` holds those whose processes were
+    to be ended before the last look into their doubt."""
 
     def __init__(self, plan: Plan, *, begin: bool = True, seed: int = 0) -> None:
         self.plan = plan
@@ -49,6 +50,7 @@ class World:
         self.cancelling: set[Job] = set()
         self.saves: dict[str, cmd.SaveCheckpoint] = {}
         self.doubts: dict[Job, int] = {}
+        self.ending: set[Job] = set()
         self.probes: list[cmd.ProbeResource] = []
         self.assertions: list[int] = []
         self.timers: dict[str, float] = {}
@@ -88,8 +90,9 @@ class World:
             case cmd.SaveCheckpoint(checkpoint=checkpoint):
                 assert checkpoint not in self.saves, f"{checkpoint} is asked for twice"
                 self.saves[checkpoint] = command
-            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
+            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose, end_processes=end):
                 self.doubts[task, purpose] = attempt
+                (self.ending.add if end else self.ending.discard)((task, purpose))
             case cmd.ProbeResource():
                 self.probes.append(command)
             case cmd.CheckAssertion(question=question):
@@ -227,7 +230,7 @@ class World:
     def decide(
         self,
         action: ev.Action,
-        mode: ev.SkipMode | None = None,
+        mode: ev.Mode | None = None,
         *,
         question: int | None = None,
         to: str = "last",
