@@ -126,9 +126,9 @@ class Machine:
             return
         if state.stopping:
             self._stop()
-        elif state.rollback:
         elif self.gathering:
             return
+        elif state.rollback:
             rollback.advance(self)
         elif held := hold_reason(state):
             self._hold(held)

@@ -231,9 +231,9 @@ class QuestionOpened(Event, frozen=True, kw_only=True):
     task: str
     reason: str
     evidence: str = ""
-
-
     survivors: tuple[str, ...] = ()
+
+
 class QuestionWithdrawn(Event, frozen=True, kw_only=True):
     question: int
     reason: str

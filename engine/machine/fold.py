@@ -239,10 +239,10 @@ def _question_opened(state: State, event: ev.QuestionOpened) -> None:
         task=event.task,
         reason=event.reason,
         evidence=event.evidence,
+        survivors=event.survivors,
         t=event.t,
         at=event.at,
     )
-        survivors=event.survivors,
     if event.about == "rollback_scope":
         state.rollback_wanted = None
 

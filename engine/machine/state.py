@@ -83,11 +83,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     reason: str
     evidence: str
+    survivors: tuple[str, ...] = ()
     refused: str = ""
     t: float
     at: datetime
 
-    survivors: tuple[str, ...] = ()
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """`undone`: a rollback has gone behind it, or was under way: what it holds is not to be had again."""
