@@ -2,26 +2,24 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.plan.durations import format_duration
 from engine.plan.errors import Finding, quote
-from engine.plan.models import VARIABLE, Plan
+from engine.plan.models import Plan
 from engine.plan.notes import Notes
-from engine.plan.paths import PathRefused, resolve_path
 from engine.plan.source import Document, Loc
-from engine.plan.targets import written, written_passwords
+from engine.plan.targets import written_passwords
 
 _NAMED = 3
 
 
-def advise(plan: Plan, document: Document, base: Path, *, allow_outside: bool = False) -> tuple[Finding, ...]:
+def advise(plan: Plan, document: Document) -> tuple[Finding, ...]:
     """What the author of a correct plan should look at again, in the order of the file."""
     notes = Notes(document)
     _recovery(plan, notes)
     _durations(plan, notes)
     _names(plan, notes)
-    _targets(plan, notes, base, allow_outside)
+    _passwords(plan, notes)
     return tuple(sorted(notes.findings, key=lambda finding: (finding.place.line, finding.place.column)))
 
 
@@ -77,14 +75,9 @@ def _names(plan: Plan, notes: Notes) -> None:
         notes.add(("resources", pool), f"no task uses the pool {quote(pool)}", key=True, severity="warning")
 
 
-def _targets(plan: Plan, notes: Notes, base: Path, allow_outside: bool) -> None:
+def _passwords(plan: Plan, notes: Notes) -> None:
     secret = set(written_passwords(plan).values())
-    for name, target in plan.targets.items():
+    for name in plan.targets:
         if f"[password of {name}]" in secret:
             hint = "take it from the environment: ${NAME}"
             _warn(notes, ("targets", name, "postgres"), "a password stands in the plan", hint)
-        if target.sqlite and not VARIABLE.search(written(target)):
-            try:
-                resolve_path(base, target.sqlite, allow_outside=allow_outside)
-            except PathRefused as error:
-                _warn(notes, ("targets", name, "sqlite"), f"{error}: a run will be refused")

@@ -14,7 +14,13 @@ from engine.plan.models import Plan
 from engine.plan.notes import Notes
 from engine.plan.source import read_yaml
 from engine.plan.sql_files import inline_sql_files
-from engine.plan.targets import ResolvedTargets, expand_targets, missing_variables, written_passwords
+from engine.plan.targets import (
+    ResolvedTargets,
+    check_paths,
+    expand_targets,
+    missing_variables,
+    written_passwords,
+)
 from engine.plan.validation import validate
 
 
@@ -58,6 +64,7 @@ def load_plan(path: str | os.PathLike[str], *, allow_outside: bool = False) -> L
         inline_sql_files(notes, base, allow_outside=allow_outside)
         plan = validate(notes)
         check_document(notes)
+        check_paths(notes, base, allow_outside=allow_outside)
         if plan is None or notes.findings:
             raise PlanErrors(notes.findings)
         return LoadedPlan(
@@ -65,7 +72,7 @@ def load_plan(path: str | os.PathLike[str], *, allow_outside: bool = False) -> L
             path=file,
             base=base,
             text=document.text,
-            warnings=advise(plan, document, base, allow_outside=allow_outside),
+            warnings=advise(plan, document),
             secrets=written_passwords(plan),
             target_places={name: document.place(("targets", name)) for name in plan.targets},
         )

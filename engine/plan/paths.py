@@ -4,7 +4,11 @@ from pathlib import Path
 
 
 class PathRefused(ValueError):
-    """A path that a plan may not name; the message says why, without the path."""
+    """A path that a plan may not name; the message says why, without the path, `hint` what to do about it."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 def resolve_path(base: Path, path: str, *, allow_outside: bool = False) -> Path:
@@ -18,5 +22,7 @@ def resolve_path(base: Path, path: str, *, allow_outside: bool = False) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise PathRefused("the path cannot be followed") from error
     if not allow_outside and not resolved.is_relative_to(base.resolve()):
-        raise PathRefused("the path leads out of the plan's folder")
+        raise PathRefused(
+            "the path leads out of the plan's folder", "move it into the folder, or give --allow-outside"
+        )
     return resolved

@@ -29,7 +29,7 @@ def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -
         try:
             text = read(name)
         except PathRefused as error:
-            notes.add(loc, f"{quote(name)}: {error}")
+            notes.add(loc, f"{quote(name)}: {error}", error.hint)
             continue
         except PlanErrors as error:
             notes.add(loc, f"{quote(name)}: {error.findings[0].message}")

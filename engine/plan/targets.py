@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from engine.plan.errors import Finding, Place, PlanErrors, quote
 from engine.plan.models import VARIABLE, Plan, Target
+from engine.plan.notes import Notes
 from engine.plan.paths import PathRefused, resolve_path
 
 EMBEDDED = "embedded"
@@ -61,6 +62,19 @@ def expand_targets(
     if errors:
         raise PlanErrors(errors)
     return ResolvedTargets(locations, secrets)
+
+
+def check_paths(notes: Notes, base: Path, *, allow_outside: bool = False) -> None:
+    """Note every SQLite file that a run would refuse whatever the environment holds."""
+    data = notes.document.data
+    targets = data.get("targets") if isinstance(data, dict) else None
+    for name, target in targets.items() if isinstance(targets, dict) else ():
+        path = target.get("sqlite") if isinstance(target, dict) else None
+        if isinstance(path, str) and not VARIABLE.search(path):
+            try:
+                resolve_path(base, path, allow_outside=allow_outside)
+            except PathRefused as error:
+                notes.add(("targets", name, "sqlite"), f"{quote(path)}: {error}", error.hint)
 
 
 def missing_variables(

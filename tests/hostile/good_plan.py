@@ -93,7 +93,7 @@ _ENTRY = re.compile(r"(?P<lead> *(?:- )?)(?P<key>\w+):(?: (?P<value>.*))?")
 
 
 class Entry(NamedTuple):
-    """A key of GOOD with its value; `line` and `column` (from 1) are those of the key, `end` its last line."""
+    """A key of GOOD and its value: the line and column of the key, from 1, and the last line of the value."""
 
     path: tuple[str, ...]
     key: str

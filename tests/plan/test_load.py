@@ -167,10 +167,6 @@ WARNINGS = {
         HEAD + "targets: {db: {postgres: §'postgresql://me:geheim@host/db'}}\n" + TASK,
         "a password stands in the plan",
     ),
-    "path outside": (
-        HEAD + "targets: {db: {sqlite: §../x.db}}\n" + TASK,
-        "the path leads out of the plan's folder: a run will be refused",
-    ),
 }
 
 

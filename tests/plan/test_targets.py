@@ -8,7 +8,7 @@ from engine.plan.errors import PlanErrors
 from engine.plan.models import parse_plan_data
 from engine.plan.pinned import pin
 from engine.plan.targets import expand_targets
-from tests.plan.written import HEAD, load_text
+from tests.plan.written import HEAD, errors_of, load_text, unmark
 
 TASK = "tasks: [{id: a, run: {shell: x}, idempotent: true}]\n"
 
@@ -97,9 +97,15 @@ def test_paths_that_leave_the_folder_are_refused(tmp_path: Path, path: str) -> N
     (folder / "link").symlink_to(tmp_path)
     (folder / "link.db").symlink_to(tmp_path / "x.db")
     (folder / "loop.db").symlink_to("loop.db")
-    loaded = load_text(folder, HEAD + f"targets: {{db: {{sqlite: {path}}}}}\n" + TASK)
-    with pytest.raises(PlanErrors, match=r"leads out of the plan's folder|cannot be followed"):
-        loaded.expand_targets({})
+    text, (place,) = unmark(HEAD + f"targets: {{db: {{sqlite: §{path}}}}}\n" + TASK)
+    (written,) = errors_of(folder, text).findings
+    assert (written.place.line, written.place.column) == place
+    expanded = load_text(folder, HEAD + 'targets: {db: {sqlite: "${DB}"}}\n' + TASK)
+    with pytest.raises(PlanErrors) as caught:
+        expanded.expand_targets({"DB": path})
+    (found,) = caught.value.findings
+    for each in (written, found):
+        assert "leads out of the plan's folder" in each.message or "cannot be followed" in each.message
 
 
 def test_a_value_of_the_environment_is_not_shown_when_it_is_refused(tmp_path: Path) -> None:
