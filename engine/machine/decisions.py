@@ -168,7 +168,6 @@ def _assert_done(machine: "Machine", task_id: str, report: rep.Decide) -> None:
     machine.satisfied(task_id)
 
 
-def _step_again(_machine: "Machine", _task_id: str, _report: rep.Decide) -> None:
 def _look_again(machine: "Machine", task_id: str, _report: rep.Decide) -> None:
     recovery.look_into(machine, task_id)
 
@@ -177,6 +176,7 @@ def _end_processes(machine: "Machine", task_id: str, _report: rep.Decide) -> Non
     recovery.look_into(machine, task_id, end_processes=True)
 
 
+def _step_again(_machine: "Machine", _task_id: str, _report: rep.Decide) -> None:
     """Nothing to record: with its question answered, the step is the next one again."""
 
 
@@ -188,20 +188,20 @@ def _undone_already(machine: "Machine", task_id: str, _report: rep.Decide) -> No
     machine.emit(ev.TaskRolledBack, task=task_id, attempt=machine.state.tasks[task_id].undo_attempts)
 
 
-_TASK_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
 _DOUBT_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
     ("resume", "look_again"): _look_again,
     ("resume", "end_processes"): _end_processes,
 }
-    ("retry", None): _retry,
+_TASK_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
     **_DOUBT_RULES,
+    ("retry", None): _retry,
     ("skip", "subtree"): _skip,
     ("skip", "waive"): _waive,
     ("skip", "assert_done"): _assert_done,
 }
 _STEP_RULES: dict[Choice, Callable[["Machine", str, rep.Decide], None]] = {
-    ("retry", None): _step_again,
     **_DOUBT_RULES,
+    ("retry", None): _step_again,
     ("skip", "leave_applied"): _leave_applied,
     ("skip", "assert_done"): _undone_already,
 }
@@ -230,9 +230,9 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
         action, mode = "skip", "subtree"
     else:
         action = "rollback" if on_unknown == "rollback" else "abort"
-    return rep.Decide(
     if action == "retry" and question.survivors:
         action, mode = ("abort", None) if _was_ended(state, question.task) else ("resume", "end_processes")
+    return rep.Decide(
         question=question.number,
         action=action,
         mode=mode,

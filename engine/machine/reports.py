@@ -92,8 +92,8 @@ class EvidenceFound(Report, frozen=True, kw_only=True):
     done: bool | None
     by: Literal["ledger", "verify", "idempotent", "executor"] = "executor"
     detail: str = ""
-
     survivors: tuple[str, ...] = ()
+
 
 class AssertionChecked(Report, frozen=True, kw_only=True):
     """What the task's `verify` said to an operator's "it is done"."""
