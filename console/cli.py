@@ -75,7 +75,20 @@ class NewRunFlags:
     """Scripted failures for a simulated run."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ResumeFlags:
+    """What holds where the plan's file was changed since the run started."""
+
+    accept_plan_changes: Annotated[bool, Parameter(negative="")] = False
+    """Go on with the plan as its file says now; refused where a task that may have taken effect is changed
+    or gone."""
+    keep_plan: Annotated[bool, Parameter(negative="")] = False
+    """Go on with the plan that the run was started with, whatever its file says now."""
+
+
 _WHERE, _PLAN, _RUN, _NEW = Where(), PlanFlags(), RunFlags(), NewRunFlags()
+_RESUME = ResumeFlags()
 
 
 @app.default
@@ -137,6 +150,7 @@ def resume(
     allow_outside: Annotated[bool, Parameter(negative="")] = False,
     where: Where = _WHERE,
     run_flags: RunFlags = _RUN,
+    resume_flags: ResumeFlags = _RESUME,
 ) -> int:
     """Go on with a run that was aborted, interrupted, rolled back, or left with a question.
 
@@ -154,7 +168,13 @@ def resume(
     from console.commands.running import resume_run
 
     return resume_run(
-        run, where, run_flags, headless=headless or json, as_json=json, allow_outside=allow_outside
+        run,
+        where,
+        run_flags,
+        resume_flags,
+        headless=headless or json,
+        as_json=json,
+        allow_outside=allow_outside,
     )
 
 

@@ -52,6 +52,8 @@ def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
         return state
 
     try:
+        if run.news:
+            watcher.watch(run.news)
         return anyio.run(main)
     finally:
         watcher.close()

@@ -30,6 +30,7 @@ from engine.plan.models import Plan
 from engine.runner.core import Runner
 from engine.runner.feed import Feed
 from engine.runner.opening import OpenRun, Options, new_run, resumed_run
+from engine.runner.replanning import PlanDecision
 from engine.runner.world import kept_output
 
 Opener = Callable[[], AbstractContextManager[OpenRun]]
@@ -150,10 +151,10 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
     return _told(session.show(app))
 
 
-def show_resumed(rundir: RunDir, options: Options) -> Exit:
+def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exit:
     """The console on a run that exists. Raises NothingToResume, and what opening the run raises."""
     stack = ExitStack()
-    run = stack.enter_context(resumed_run(rundir, options))
+    run = stack.enter_context(resumed_run(rundir, options, on_plan))
 
     @contextmanager
     def opened() -> Iterator[OpenRun]:
@@ -161,7 +162,7 @@ def show_resumed(rundir: RunDir, options: Options) -> Exit:
             yield run
 
     session = Session(run.plan, run.options, opened)
-    session.view.fold(run.events)
+    session.view.fold([*run.events, *run.news])
     session.confirm()
     app = ConsoleApp(
         session.view,

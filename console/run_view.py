@@ -12,9 +12,8 @@ from engine.graph import Graph
 from engine.machine.events import Event
 from engine.machine.fold import apply, replay
 from engine.machine.reports import AnyReport
-from engine.machine.resources import Pools
 from engine.machine.state import State
-from engine.plan.models import Plan
+from engine.plan.models import Plan, Task
 
 
 class Controls(Protocol):
@@ -42,21 +41,40 @@ class RunView:
         controls: Controls | None = None,
         output: OutputSource = lambda _task, _attempt: (),
     ) -> None:
-        self.plan = plan
-        self.graph = Graph(plan)
-        self.by_id = {task.id: task for task in plan.tasks}
         self.controls = controls
         self.output = output
         self.events: list[Event] = []
         self.revision = 0
-        self._pools = Pools(plan)
-        self._live = State(plan, self._pools)
+        self._live = State(plan)
         self._past: State | None = None
+        self._began = plan, self._live.pools
+        self._derived: dict[int, tuple[Graph, dict[str, Task]]] = {}
+        """Graph and tasks of each plan that was looked at, by the event that brought it."""
 
     @property
     def state(self) -> State:
         """The state shown: the newest, or in the inspector the one stepped back to."""
         return self._past or self._live
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the run goes by in the state shown: it can be changed in the course of a run."""
+        return self.state.plan
+
+    @property
+    def graph(self) -> Graph:
+        return self._of_plan[0]
+
+    @property
+    def by_id(self) -> dict[str, Task]:
+        return self._of_plan[1]
+
+    @property
+    def _of_plan(self) -> tuple[Graph, dict[str, Task]]:
+        state = self.state
+        if state.plan_seq not in self._derived:
+            self._derived[state.plan_seq] = Graph(state.plan), {task.id: task for task in state.plan.tasks}
+        return self._derived[state.plan_seq]
 
     @property
     def newest(self) -> State:
@@ -92,5 +110,5 @@ class RunView:
             self._past = None
         else:
             upto = bisect.bisect_right(self.events, seq, key=lambda event: event.seq)
-            self._past = replay(State(self.plan, self._pools), self.events[:upto])
+            self._past = replay(State(*self._began), self.events[:upto])
         self.revision += 1

@@ -133,6 +133,7 @@ def _doubt_settled(event: ev.DoubtSettled) -> str:
         "idempotent": "it is idempotent",
         "executor": "its executor says so",
         "operator": "the operator says so",
+        "journal": "the journal says so",
     }[event.by]
     return f"doubt settled: {what}{event.task} {found}; {by}{_because(event.detail, ' (')}" + (
         ")" if event.detail else ""
@@ -156,19 +157,19 @@ _SKIPS: dict[str | None, str] = {
     "assert_done": "it is done",
     "leave_applied": "leave it applied",
 }
-
 _LOOKS: dict[str | None, str] = {
     "look_again": "look again",
     "end_processes": "end what still runs, then look again",
 }
 
+
 def _decision_made(event: ev.DecisionMade) -> str:
     choice: str = event.action
     if event.action == "skip":
         choice = _SKIPS[event.mode]
-    elif event.action == "rollback":
     elif event.action == "resume":
         choice = _LOOKS[event.mode]
+    elif event.action == "rollback":
         choice = f"roll back to {event.to or 'the last stable checkpoint'}"
     about = f" about {event.task}" if event.task else ""
     return f"{event.actor} decided{about}: {choice}" + (f" ({event.reason})" if event.reason else "")
@@ -193,6 +194,17 @@ def _checkpoint_saved(event: ev.CheckpointSaved) -> str:
     why = event.note if word in event.note else f"{word}{_because(event.note, ', ')}"
     shaky = "" if event.stable else ", not stable"
     return f"checkpoint {event.checkpoint} saved ({why}): {plural(event.completed, 'task')} completed{shaky}"
+
+
+def _plan_changed(event: ev.PlanChanged) -> str:
+    parts = {"changed": event.changed, "removed": event.removed, "added": event.added}
+    told = "; ".join(f"{some_of(tasks)} {how}" for how, tasks in parts.items() if tasks)
+    return f"the plan was changed, and accepted{_by(event.actor)}{_because(told)}"
+
+
+def _run_forked(event: ev.RunForked) -> str:
+    doubts = f"{plural(len(event.doubted), 'task')} in doubt"
+    return f"goes on in the stead of {event.origin}, from {event.checkpoint}{_by(event.actor)}; {doubts}"
 
 
 _WORDS: dict[type[ev.Event], Callable[[Any], str]] = {
@@ -227,6 +239,8 @@ _WORDS: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.RollbackFailed: _rollback_failed,
     ev.TaskLeftApplied: lambda event: f"{event.task} stays applied{_because(event.reason)}",
     ev.CheckpointSaved: _checkpoint_saved,
+    ev.PlanChanged: _plan_changed,
+    ev.RunForked: _run_forked,
     ev.CheckpointFailed: lambda event: (
         f"checkpoint ({TRIGGER[event.trigger].word}) could not be written{_because(event.reason)}"
     ),

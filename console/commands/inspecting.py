@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from console.commands.options import found_run, require_terminal
 from console.exits import Exit
+from engine.journal.history import read_history, run_id
 from engine.journal.journal import Journal
 from engine.journal.public import public_json
 from engine.machine.events import Event
-from engine.machine.fold import replay
 from engine.machine.metrics import metrics
 from engine.machine.state import Attempt, State, TaskState
 from engine.plan.models import Plan
-from engine.plan.pinned import unpin
 
 if TYPE_CHECKING:
     from console.cli import Where
@@ -20,18 +19,18 @@ if TYPE_CHECKING:
 
 def print_events(wanted: str, where: "Where") -> Exit:
     with Journal.open(found_run(where, wanted), readonly=True) as journal:
+        run = run_id(journal)
         for record in journal.read():
-            print(json.dumps(public_json(record, journal.meta.run)))
+            print(json.dumps(public_json(record, run)))
     return Exit.OK
 
 
 def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
     rundir = found_run(where, wanted)
     with Journal.open(rundir, readonly=True) as journal:
-        plan = unpin(journal.plan_json())
-        events = [record.event for record in journal.read()]
+        plan, events, state = read_history(journal)
     if as_json:
-        print(json.dumps(as_dict(replay(State(plan), events)), indent=2))
+        print(json.dumps(as_dict(state), indent=2))
         return Exit.OK
     require_terminal(f"wesley-console inspect {wanted} --json")
     return _on_screen(plan, events, wanted, where)

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.commands.options import actor, found_run, options_of, planned, require_terminal, runs_dir
+from console.commands.replanning import LeftAsItIs, ask_about_plan, decision_of
 from console.exits import Exit, exit_code, say
 from engine.journal.rundir import new_run_id
 from engine.runner.opening import NothingToResume, OpenRun, new_run, require_startable, resumed_run
 
 if TYPE_CHECKING:
-    from console.cli import NewRunFlags, PlanFlags, RunFlags, Where
+    from console.cli import NewRunFlags, PlanFlags, ResumeFlags, RunFlags, Where
     from engine.forecast.faults import Faults
     from engine.plan.load import LoadedPlan
 
@@ -54,21 +55,34 @@ def _faults(new: "NewRunFlags", loaded: "LoadedPlan") -> "Faults | None":
 
 
 def resume_run(
-    wanted: str, where: "Where", run_flags: "RunFlags", *, headless: bool, as_json: bool, allow_outside: bool
+    wanted: str,
+    where: "Where",
+    run_flags: "RunFlags",
+    again: "ResumeFlags",
+    *,
+    headless: bool,
+    as_json: bool,
+    allow_outside: bool,
 ) -> Exit:
-    rundir = found_run(where, wanted)
     options = options_of(run_flags, allow_outside=allow_outside, headless=headless)
+    asked = None if headless else ask_about_plan
+    on_plan = decision_of(accept=again.accept_plan_changes, keep=again.keep_plan, otherwise=asked)
+    rundir = found_run(where, wanted)
+    if not headless:
+        require_terminal(f"wesley-console resume {wanted} --headless")
     try:
         if headless:
-            with resumed_run(rundir, options) as run:
+            with resumed_run(rundir, options, on_plan) as run:
                 return _headless(run, as_json=as_json)
-        require_terminal(f"wesley-console resume {wanted} --headless")
         from console.live import show_resumed
 
-        return show_resumed(rundir, options)
+        return show_resumed(rundir, options, on_plan)
     except NothingToResume as nothing:
         say(str(nothing))
         return exit_code(nothing.state)
+    except LeftAsItIs:
+        say(f"{rundir.id} stays as it is; nothing was started")
+        return Exit.REFUSED
 
 
 def open_console(

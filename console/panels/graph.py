@@ -43,7 +43,7 @@ runs on behind the other.
     follow = True
     """Whether the graph stays where things happen. While it does, the selected task is only marked."""
     _picture: Picture | None = None
-    _drawn_for: tuple[frozenset[str], Size] | None = None
+    _drawn_for: tuple[frozenset[str], Size, int] | None = None
     _lit: frozenset[str] = frozenset()
     _lit_edges: frozenset[Edge] = frozenset()
 
@@ -157,7 +157,8 @@ runs on behind the other.
         return y - self._heads + self.scroll_offset.y - max(0, spare) // 2
 
     def prepare(self) -> None:
-        wanted = focus_of(self.view, self.selected, self.room.height), self.room
+        plan_seq = self.view.state.plan_seq
+        wanted = focus_of(self.view, self.selected, self.room.height), self.room, plan_seq
         if wanted != self._drawn_for:
             self._drawn_for = wanted
             self._picture = lay_out(self.view, wanted[0], self.room - (0, 1))

@@ -1,7 +1,6 @@
 """One line on how far the parts of the plan are: its waves and their barriers, or its phases."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -20,6 +19,9 @@ _MOST = 12
 """More parts than this, and only _SHOWN of them are shown one by one."""
 _SHOWN = 5
 _NO_PHASE = "no phase"
+
+Members = list[tuple[str, str, tuple[str, ...]]]
+"""(id, title, tasks) of each part."""
 
 
 class Fit(NamedTuple):
@@ -61,6 +63,9 @@ class WavesStrip(Canvas, can_focus=False):
     WavesStrip { height: 1; padding: 0 1; overflow: hidden; }
     """
 
+    _known: tuple[int, Members] | None = None
+    """The parts, beside the event that brought the plan they are of."""
+
     def draw_line(self, y: int) -> Strip:
         if y:
             return self.blank()
@@ -75,9 +80,15 @@ class WavesStrip(Canvas, can_focus=False):
 
     # -- what there is to say ----------------------------------------------------------------------
 
-    @cached_property
-    def _members(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """(id, title, tasks) of each part. The plan never changes under a run."""
+    @property
+    def _members(self) -> Members:
+        """The parts of the plan that the run goes by in the state shown."""
+        plan_seq = self.view.state.plan_seq
+        if self._known is None or self._known[0] != plan_seq:
+            self._known = plan_seq, self._work_out_members()
+        return self._known[1]
+
+    def _work_out_members(self) -> Members:
         plan, graph = self.view.plan, self.view.graph
         if plan.model == "wave":
             return [(wave.id, wave.title, wave.tasks) for wave in wave_plan(plan, graph)]

@@ -98,6 +98,8 @@ class RunScreen(Screen[None]):
             self.select_task(self.view.graph.critical_path[0])
 
     def refresh_view(self) -> None:
+        if self._selected and self._selected not in self.view.by_id:
+            self._select_afresh(self.view.graph.critical_path[0])  # another plan: it is not in that any more
         self._follow()
         for part in (*self.query("StatusLine, MomentLine, WavesStrip"), *self.panels.values()):
             if part.display and isinstance(part, Refreshable):
@@ -117,8 +119,11 @@ class RunScreen(Screen[None]):
         asked = [question.task for question in state.questions.values() if question.task]
         eligible = asked or state.in_flight
         if self._following and eligible and self._selected not in eligible:
-            self.graph.select_task(None)  # the graph takes what comes after nothing as not chosen
-            self.select_task(eligible[0])
+            self._select_afresh(eligible[0])
+
+    def _select_afresh(self, task_id: str) -> None:
+        self.graph.select_task(None)  # the graph takes what comes after nothing as not chosen
+        self.select_task(task_id)
 
     def select_task(self, task_id: str) -> None:
         self._selected = task_id
@@ -222,8 +227,9 @@ class RunScreen(Screen[None]):
 
     @on(TaskSelected)
     def _task_selected(self, message: TaskSelected) -> None:
-        self._following = False
-        self.select_task(message.task_id)
+        if message.task_id in self.view.by_id:  # what was done earlier may be gone from the plan
+            self._following = False
+            self.select_task(message.task_id)
 
     @on(MomentSelected)
     def _moment_selected(self, message: MomentSelected) -> None:

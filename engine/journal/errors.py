@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.plan.errors import visible
+
 if TYPE_CHECKING:
     from engine.journal.integrity import Finding, VerifyReport
     from engine.journal.ownership import Owner
@@ -131,6 +133,20 @@ class JournalUnreadable(StateRefused):
             why=f"{error}",
             do="see that you may read it, and (while its log is in use) write to its directory; "
             "`wesley-console verify` names what is damaged",
+        )
+
+
+class Unreplayable(StateRefused):
+    """Every byte is as it was written, and yet the events do not make a run."""
+
+    def __init__(self, path: Path, seq: int, why: str) -> None:
+        self.seq = seq
+        super().__init__(
+            f"the journal tells of something that cannot have happened, at event {seq}",
+            where=path,
+            why=f"{visible(why)}\n       last good point: {f'event {seq - 1}' if seq > 1 else 'none'}",
+            do="nothing was changed; a later version of this program may have written it: try that one. "
+            "Otherwise put the journal back from a copy",
         )
 
 

@@ -82,7 +82,8 @@ class Machine:
 
     def emit(self, kind: type[E], **fields: Any) -> E:
         state, now = self.state, self.now
-        event = kind(seq=state.seq + 1, t=now.t, at=now.at, **fields)
+        fields["seq"], fields["t"], fields["at"] = state.seq + 1, now.t, now.at
+        event = kind(**fields)
         apply(state, event)
         self.step.events.append(event)
         return event
@@ -239,6 +240,7 @@ def _begin(machine: Machine, report: rep.Begin) -> None:
         engine=report.engine,
         folder=report.folder,
         source=report.source,
+        source_digest=report.source_digest,
         faults=report.faults,
     )
     checkpoints.set_timer(machine)

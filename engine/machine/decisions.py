@@ -147,6 +147,7 @@ def _carry_out(machine: "Machine", question: Question | None, report: rep.Decide
 
 def _retry(machine: "Machine", task_id: str, report: rep.Decide) -> None:
     machine.emit(ev.TaskReset, task=task_id, reason=f"retry decided by {report.actor}")
+    recovery.block_cut_off(machine, task_id)
     machine.make_ready(task_id)
 
 

@@ -73,6 +73,8 @@ class RunStarted(Event, frozen=True, kw_only=True):
     """The plan's folder, which its relative paths start from."""
     source: str = ""
     """The plan's file, as it was given."""
+    source_digest: str = ""
+    """What that file is known again by; empty where it alone does not make the plan."""
     faults: tuple[dict[str, Any], ...] = ()
     """The scripted failures of a simulation."""
 
@@ -195,7 +197,7 @@ class DoubtSettled(Event, frozen=True, kw_only=True):
     attempt: int
     purpose: Purpose = "run"
     done: bool
-    by: Literal["ledger", "verify", "idempotent", "executor", "operator"]
+    by: Literal["ledger", "verify", "idempotent", "executor", "operator", "journal"]
     detail: str = ""
 
 
@@ -321,6 +323,39 @@ class CheckpointFailed(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class PlanChanged(Event, frozen=True, kw_only=True):
+    """From here on the run goes by another plan: `actor` accepted what had been changed in the plan's file.
+
+    `pinned` is the new plan as canonical JSON, `plan_hash` its hash; `waves` are those of the opened waves
+    that are still open, in the order of the new plan."""
+
+    actor: str
+    pinned: str
+    plan_hash: str
+    source_digest: str = ""
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    waves: tuple[str, ...] = ()
+
+
+class RunForked(Event, frozen=True, kw_only=True):
+    """What stands before is the history of run `origin`, kept at `origin_path`, up to its `checkpoint`: up to
+    event `position`, where its hash is `position_hash`. Run `run` goes on from there, in its stead.
+
+    `doubted` are the tasks that may have gone on there since, or may have been undone, each with the reason:
+    nobody here saw what became of them."""
+
+    run: str
+    origin: str
+    origin_path: str
+    checkpoint: str
+    position: int
+    position_hash: str
+    actor: str
+    doubted: dict[str, str] = {}
+
+
 AnyEvent = (
     RunStarted | RunResumed | RunPausing | RunPaused | RunStopping | RunFinished
     | WaveStarted | BarrierReached
@@ -329,6 +364,7 @@ AnyEvent = (
     | QuestionOpened | QuestionWithdrawn | DecisionMade | DecisionRefused
     | RollbackStarted | RollbackStepStarted | TaskRolledBack | RollbackFailed | TaskLeftApplied
     | CheckpointSaved | CheckpointFailed
+    | PlanChanged | RunForked
 )  # fmt: skip
 
 encode_event = msgspec.json.Encoder().encode

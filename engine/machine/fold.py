@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from engine.machine import events as ev
+from engine.machine import reshaping
 from engine.machine.state import Attempt, Checkpoint, Question, Rollback, State, Stopping, TaskState
 from engine.machine.transitions import SETTLED, TRANSITIONS, RunStatus, TaskStatus
+from engine.plan.pinned import unpin
 
 replace = msgspec.structs.replace
 
@@ -102,6 +104,7 @@ def _run_started(state: State, event: ev.RunStarted) -> None:
     state.simulated = event.simulated
     state.folder = event.folder
     state.source = event.source
+    state.source_digest = event.source_digest
     state.faults = event.faults
     state.engine = event.engine
     state.actor = event.actor
@@ -334,6 +337,14 @@ def _checkpoint_failed(state: State, event: ev.CheckpointFailed) -> None:
     state.operator_pause = f"a checkpoint could not be written: {event.reason}"
 
 
+def _plan_changed(state: State, event: ev.PlanChanged) -> None:
+    try:
+        plan = unpin(event.pinned.encode())
+    except ValueError as error:
+        raise ImpossibleEvent(f"event {event.seq} holds no plan of this version: {error}") from error
+    reshaping.change_plan(state, event, plan)
+
+
 _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.RunStarted: _run_started,
     ev.RunResumed: _run_resumed,
@@ -366,4 +377,6 @@ _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.TaskLeftApplied: _task_left_applied,
     ev.CheckpointSaved: _checkpoint_saved,
     ev.CheckpointFailed: _checkpoint_failed,
+    ev.PlanChanged: _plan_changed,
+    ev.RunForked: reshaping.fork,
 }

@@ -8,7 +8,7 @@ from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.policies import RESOURCE_WAITS, retry_delay
-from engine.machine.transitions import SETTLED, TaskStatus
+from engine.machine.transitions import FRONTIER, SETTLED, TaskStatus
 from engine.plan.models import FailureClass
 
 if TYPE_CHECKING:
@@ -166,13 +166,38 @@ def skip_subtree(machine: "Machine", task_id: str, reason: str) -> None:
     aside = [task_id]
     for each in aside:
         for dependant in machine.graph.children[each]:
-            # One that is settled has been through before, and what hangs on it may run.
-            if machine.state.tasks[dependant].status not in SETTLED:
+            # One that is settled has been through before, and what hangs on it may run; one in doubt may have
+            # been, and is decided by itself.
+            if machine.state.tasks[dependant].status not in (*SETTLED, TaskStatus.IN_DOUBT):
                 machine.emit(ev.TaskBlocked, task=dependant, by=task_id)
                 aside.append(dependant)
     for each in aside:
         machine.frontier.discard(each)
         checkpoints.after_settling(machine, each)
+
+
+def block_cut_off(machine: "Machine", task_id: str) -> None:
+    """Block a task that is in doubt no more, if what it needs was set aside meanwhile, and what needs it."""
+    blocked = [task_id] if mend_blocked(machine, task_id) else []
+    for each in blocked:
+        blocked += [child for child in machine.graph.children[each] if mend_blocked(machine, child)]
+    for each in blocked:
+        checkpoints.after_settling(machine, each)
+
+
+def mend_blocked(machine: "Machine", task_id: str) -> bool:
+    """Block the task if something that it needs is set aside, and free it if nothing is any more: a plan that
+    was changed can bring about either. Whether it was blocked just now."""
+    tasks = machine.state.tasks
+    parents = (tasks[parent] for parent in machine.graph.parents[task_id])
+    cause = next((each for each in parents if each.status in _SET_ASIDE), None)
+    if cause is None and tasks[task_id].status is TaskStatus.BLOCKED:
+        machine.emit(ev.TaskReset, task=task_id, reason="nothing that it needs is set aside any more")
+    if cause is None or tasks[task_id].status not in (TaskStatus.PENDING, *FRONTIER):
+        return False
+    machine.frontier.discard(task_id)
+    machine.emit(ev.TaskBlocked, task=task_id, by=cause.blocked_by or cause.id)
+    return True
 
 
 def on_cancelled(machine: "Machine", report: rep.Cancelled) -> None:

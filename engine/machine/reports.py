@@ -32,6 +32,7 @@ class Begin(Report, frozen=True, kw_only=True):
     engine: Engine | None = None
     folder: str = ""
     source: str = ""
+    source_digest: str = ""
     faults: tuple[dict[str, Any], ...] = ()
 
 

@@ -27,6 +27,7 @@ def on_engine_resumed(machine: "Machine", report: rep.EngineResumed) -> None:
         _reset_undone(machine, undone.to_seq)
     for task in state.tasks.values():
         _settle_or_ask(machine, task)
+    _mend_blocked(machine)
     machine.rebuild()
     _mend_frontier(machine)
     checkpoints.set_timer(machine)
@@ -70,13 +71,21 @@ def _rollback_due(state: State, task_id: str) -> bool:
     return state.rollback_wanted is not None and state.rollback_wanted.task == task_id
 
 
+def _mend_blocked(machine: "Machine") -> None:
+    """Block what needs something that is set aside, and nothing else: the plan may have been changed."""
+    counts = machine.state.counts
+    if counts[TaskStatus.SKIPPED] or counts[TaskStatus.BLOCKED]:
+        for task_id in machine.graph.topological:
+            recovery.mend_blocked(machine, task_id)
+
+
 def _mend_frontier(machine: "Machine") -> None:
     """Put every task where its dependencies and its gate say it belongs, and wind its timer again."""
     state = machine.state
     for task in state.tasks.values():
         if task.status in FRONTIER and (machine.unmet[task.id] or not machine.gate.is_open(task.id)):
             machine.frontier.discard(task.id)
-            machine.emit(ev.TaskReset, task=task.id, reason="what it depends on was rolled back")
+            machine.emit(ev.TaskReset, task=task.id, reason="what it depends on, or its wave, is open again")
         elif task.id in state.lanes:
             machine.waited(task.id)  # it held a lane for a checkpoint that the old engine was writing
         elif task.status is TaskStatus.WAITING and task.due_t is not None:
@@ -120,8 +129,11 @@ def on_evidence(machine: "Machine", report: rep.EvidenceFound) -> None:
         machine.satisfied(report.task)
     else:
         machine.emit(ev.TaskReset, task=report.task, reason="it had not taken effect, or may run again")
+        recovery.block_cut_off(machine, report.task)
         machine.make_ready(report.task)
 
 
 def _doubt_reason(task: TaskState) -> str:
+    if task.forked_after >= len(task.attempts):
+        return task.unseen
     return task.last.reason if task.last and task.last.reason else _UNSEEN

@@ -55,6 +55,10 @@ class TaskState(msgspec.Struct):
     blocked_by: str = ""
     doubt: str = ""
     """While in doubt: which purpose the unseen outcome belongs to, `run` or `rollback`."""
+    unseen: str = ""
+    """While in doubt since a fork: why nobody here knows what became of it."""
+    forked_after: int = -1
+    """Attempts up to this number, and others that nobody here saw, were the original's; -1 without a fork."""
     undo_attempts: int = 0
 
     @property
@@ -106,6 +110,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     undone: bool = False
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that this one was forked from: its id, and the directory it is kept in."""
+
+    run: str
+    path: str
+
+
 class Rollback(msgspec.Struct, kw_only=True):
     """A rollback under way, or (after the run ended rolled back) the last one.
 
@@ -141,11 +152,16 @@ class State:
 
     def __init__(self, plan: Plan, pools: Pools | None = None) -> None:
         self.plan = plan
+        self.plan_seq = 0
+        """The event that brought this plan; 0 for the one that the run started with."""
         self.pools = pools or Pools(plan)
         self.run = ""
         self.simulated = False
         self.folder = ""
         self.source = ""
+        self.source_digest = ""
+        self.origins: tuple[Origin, ...] = ()
+        """The runs whose history this one goes on with, the first one first."""
         self.faults: tuple[dict[str, Any], ...] = ()
         self.seed = 0
         self.engine: Engine | None = None

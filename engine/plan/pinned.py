@@ -17,6 +17,12 @@ def unpin(pinned: bytes) -> Plan:
     return Plan.model_validate_json(pinned)
 
 
+def source_digest(text: str) -> str:
+    """What a plan's file with this text is known again by; empty where it names other files, whose text it
+    takes in."""
+    return "" if "sql_file" in text else hashlib.sha256(text.encode()).hexdigest()
+
+
 def plan_hash(plan: Plan) -> str:
     """SHA-256 of the canonical JSON, in hexadecimal digits: plans with one hash are the same plan."""
     return hashlib.sha256(pin(plan)).hexdigest()

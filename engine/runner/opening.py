@@ -12,6 +12,7 @@ from typing import Any
 from engine.forecast.faults import Faults
 from engine.forecast.outcomes import simulated_outcomes
 from engine.journal.errors import NeverStarted, RunExists
+from engine.journal.history import read_history
 from engine.journal.integrity import has_begun
 from engine.journal.journal import Journal
 from engine.journal.ownership import own, this_engine
@@ -19,17 +20,18 @@ from engine.journal.rundir import RunDir, create_run_dir, new_run_id
 from engine.machine import reports as rep
 from engine.machine.core import Machine
 from engine.machine.events import Event
-from engine.machine.fold import replay
+from engine.machine.replanning import accept, adopted
 from engine.machine.rollback import target_seq
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus
 from engine.plan.errors import Place, visible
 from engine.plan.load import LoadedPlan
 from engine.plan.models import Plan
-from engine.plan.pinned import pin, plan_hash, unpin
+from engine.plan.pinned import pin, plan_hash, source_digest
 from engine.plan.targets import expand_targets, written_passwords
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner, World
+from engine.runner.replanning import PlanDecision, keep_plan, review_plan
 from engine.runner.world import NoWorld, OnLines, RealWorld
 from engine.tasks.registry import prepare
 from engine.tasks.sanitise import Redactor
@@ -71,8 +73,9 @@ class NothingToResume(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that this process owns. `events` is what its journal holds before the runner starts, `options`
-    what it is run with: those given, but for what the run itself knows better."""
+    """A run that this process owns, and that began with `plan`. `events` is what its journal held when it was
+    opened, `news` what opening it has added; `options` is what it is run with: those given, but for what the
+    run itself knows better."""
 
     id: str
     rundir: RunDir
@@ -80,6 +83,7 @@ class OpenRun:
     runner: Runner
     options: Options
     events: Sequence[Event]
+    news: Sequence[Event] = ()
 
 
 @contextmanager
@@ -106,6 +110,7 @@ def new_run(
             engine=this_engine(),
             folder=str(loaded.base),
             source=str(loaded.path),
+            source_digest=source_digest(loaded.text),
             faults=_dump(options.faults),
         )
         runner = _runner(Machine(plan), journal, world(run, rundir), first, options)
@@ -138,19 +143,18 @@ def _new_world(loaded: LoadedPlan, plan: Plan, options: Options) -> Callable[[st
 
 
 @contextmanager
-def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
+def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_plan) -> Iterator[OpenRun]:
     """An existing run, taken up where its journal ends; whether it is simulated is the run's own matter.
 
-    Raises NothingToResume, CannotStart, and what owning the run and opening its journal raises."""
+    `on_plan` is asked where the plan's file is not what the run goes by. Raises NothingToResume, CannotStart,
+    what owning the run and opening its journal raises, and what `on_plan` does."""
     with ExitStack() as stack:
         stack.enter_context(own(rundir))
         journal = stack.enter_context(Journal.open(rundir))
-        events = [record.event for record in journal.read()]
+        started_with, events, state = read_history(journal)
         if not events:
             raise NeverStarted(rundir.path)
-        run = journal.meta.run
-        plan = unpin(journal.plan_json())
-        state = replay(State(plan), events)
+        run = state.run
         if state.status is RunStatus.COMPLETED:
             raise NothingToResume(run, state)
         if target_seq(state, options.rollback_to) is None:
@@ -162,10 +166,17 @@ def resumed_run(rundir: RunDir, options: Options) -> Iterator[OpenRun]:
             raise CannotStart([f"run {run} is no simulation: its clock goes at the world's speed"])
         faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
         options = replace(options, simulate=state.simulated, faults=faults)
+        review = review_plan(run, state, allow_outside=options.allow_outside)
+        edited = review.edited if review and on_plan(review) else None
+        plan = adopted(state.plan, edited) if edited else state.plan
         world = _world_of(plan, Path(state.folder), options)
+        news: list[Event] = []
+        if review and edited:
+            news = accept(state, edited, review.digest, options.actor, datetime.now(UTC))
+            journal.append(news)
         first = rep.EngineResumed(actor=options.actor, engine=this_engine())
         runner = _runner(Machine(plan, state=state), journal, world(run, rundir), first, options)
-        yield OpenRun(run, rundir, plan, runner, options, events)
+        yield OpenRun(run, rundir, started_with, runner, options, events, news)
 
 
 def _world_of(

@@ -3,15 +3,13 @@
 from datetime import UTC, datetime
 
 from engine.journal.checkpoints import write_checkpoint
+from engine.journal.history import read_history
 from engine.journal.journal import Journal
 from engine.journal.ownership import own
 from engine.journal.rundir import RunDir
 from engine.machine.checkpoints import content_of, next_id
 from engine.machine.events import CheckpointSaved
-from engine.machine.fold import replay
-from engine.machine.state import State
 from engine.machine.transitions import RunStatus, TaskStatus
-from engine.plan.pinned import unpin
 
 
 class NothingToSave(Exception):
@@ -23,10 +21,10 @@ def checkpoint_standing(rundir: RunDir, actor: str) -> CheckpointSaved:
 
     Raises NothingToSave, and what owning and opening the run raises."""
     with own(rundir), Journal.open(rundir) as journal:
-        state = replay(State(unpin(journal.plan_json())), (record.event for record in journal.read()))
+        state = read_history(journal).state
         if not state.started or state.status is RunStatus.COMPLETED:
             how = state.status if state.started else "not started"
-            raise NothingToSave(f"run {journal.meta.run} is {how}: there is nothing to take a checkpoint of")
+            raise NothingToSave(f"run {rundir.id} is {how}: there is nothing to take a checkpoint of")
         now = datetime.now(UTC)
         position_hash = journal.hash_at(state.seq)
         checkpoint = next_id(state)
