@@ -6,7 +6,7 @@ Reading never blocks the writer, nor the other way round.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -83,7 +83,8 @@ class Journal:
         self._epoch = self.meta.epoch
         self._broken: str | None = None if writes else "it was opened for reading only"
         self._head_fd = os.open(rundir.head, os.O_WRONLY) if writes else None
-        self._files = _identities(rundir) if writes else ()
+        self._files = (os.fspath(rundir.journal), os.fspath(rundir.wal))
+        self._inodes = _identities(self._files) if writes else ()
         self._unfolded_pages = 0
 
     @classmethod
@@ -258,7 +259,7 @@ class Journal:
 
     def _in_place(self) -> bool:
         try:
-            return _identities(self.rundir) == self._files
+            return _identities(self._files) == self._inodes
         except OSError:
             return False
 
@@ -394,7 +395,7 @@ def _write_new(connection: sqlite3.Connection, meta: Meta, plan_json: bytes) -> 
         connection.close()
 
 
-def _identities(rundir: RunDir) -> tuple[tuple[int, int], ...]:
-    """Which files stand under the journal's names now. Raises OSError where one is missing."""
-    stats = [os.stat(path) for path in (rundir.journal, rundir.wal)]
+def _identities(files: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Which files stand under these names now. Raises OSError where one is missing."""
+    stats = [os.stat(file) for file in files]
     return tuple((stat.st_dev, stat.st_ino) for stat in stats)

@@ -20,12 +20,9 @@ class RunClock:
     def __init__(self, start_t: float = 0.0, speed: float = 1.0) -> None:
         self._start_t = start_t
         self._speed = speed
+        self.jumps = math.isinf(speed)
         self._origin = time.monotonic()
         self._jumped_t = start_t
-
-    @property
-    def jumps(self) -> bool:
-        return math.isinf(self._speed)
 
     def t(self) -> float:
         """Seconds on the run's clock."""
