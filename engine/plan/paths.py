@@ -15,11 +15,14 @@ def resolve_path(base: Path, path: str, *, allow_outside: bool = False) -> Path:
     """`path` from the folder `base`: absolute, with symbolic links followed.
 
     Raises PathRefused where it leads out of `base` (by `..`, from the root, or through a link) and that is
-    not allowed, and where links run in a circle.
+    not allowed, and where it cannot be followed (a circle of links, a name too long, a closed folder).
     """
     try:
         resolved = (base / path).resolve()
-    except (OSError, RuntimeError, ValueError) as error:
+        resolved.exists()
+    except OSError as error:
+        raise PathRefused(f"the path cannot be followed: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:
         raise PathRefused("the path cannot be followed") from error
     if not allow_outside and not resolved.is_relative_to(base.resolve()):
         raise PathRefused(
