@@ -5,6 +5,7 @@ capacities, wave order) is in `checks.py`. Models are frozen: a plan never chang
 """
 
 import re
+import unicodedata
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -26,8 +27,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""What ends a line, steers a terminal or turns the direction of text: nothing that a title holds."""
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""The categories of what steers a terminal, turns the direction of text, ends a line or takes no room."""
 
 
 def _duration(value: object, info: ValidationInfo) -> float:
@@ -38,8 +39,8 @@ def _duration(value: object, info: ValidationInfo) -> float:
 
 
 def _one_line(value: str) -> str:
-    if found := _STEERING.search(value):
-        raise ValueError(f"the invisible character U+{ord(found.group()):04X} cannot stand in a title")
+    if unseen := next((char for char in value if unicodedata.category(char) in _UNSEEN), ""):
+        raise ValueError(f"the invisible character U+{ord(unseen):04X} cannot stand in a title")
     return value
 
 
