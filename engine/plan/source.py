@@ -201,9 +201,9 @@ class _Composer:
             mark = error.problem_mark or error.context_mark
             node = Node(mark.line, mark.column, None) if mark else Node(0, 0, None)
             what = ", ".join(part for part in (error.context, error.problem) if part)
-            self._stop(node, f"not YAML: {what}", self._syntax_hint(node))
+            self._stop(node, f"not YAML: {what}", self._syntax_hint(node, what))
 
-    def _syntax_hint(self, node: Node) -> str:
+    def _syntax_hint(self, node: Node, what: str) -> str:
         rest = self.document.place_of(node).source_line
         if rest[node.column : node.column + 1] == "\t" or rest.startswith("\t"):
             return "indent with spaces; YAML refuses tabs"
@@ -211,7 +211,7 @@ class _Composer:
             return 'put a value with ${…} in quotes: "${NAME}"'
         if rest[node.column : node.column + 1] in ("@", "`", "%", "*", "&"):
             return f"put a value that begins with {rest[node.column]} in quotes"
-        return 'put text that holds ": " or " #" in quotes' if ": " in rest[: node.column + 1] else ""
+        return 'put text that holds ": " or " #" in quotes' if "mapping values" in what else ""
 
     def _stop(self, node: Node, message: str, hint: str = "") -> NoReturn:
         self._note(node, message, hint)

@@ -21,6 +21,8 @@ def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -
         text = read_text(resolve_path(base, name, allow_outside=allow_outside))
         if not text.strip():
             raise PathRefused("there is nothing in it")
+        if "\0" in text:
+            raise PathRefused("the character U+0000 stands in it")
         return text
 
     size = 0
