@@ -188,10 +188,10 @@ def _world_of(
     resolved = expand_targets(
         plan, options.environ, folder, allow_outside=options.allow_outside, places=places
     )
+    redactor = Redactor({**written_passwords(plan), **resolved.secrets})
     problems = prepare(plan, resolved.locations, folder)
     if problems:
-        raise CannotStart(problems)
-    redactor = Redactor({**written_passwords(plan), **resolved.secrets})
+        raise CannotStart([redactor.redact(problem) for problem in problems])
     return lambda run, rundir: RealWorld(
         plan, run, rundir, folder, resolved.locations, redactor, options.on_lines
     )
