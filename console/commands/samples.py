@@ -1,5 +1,6 @@
 """`samples`: the sample plans that come with the program, copied out so that they can be run."""
 
+import os
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,8 +23,13 @@ def copy_sample(name: str | None, folder: Path | None) -> Exit:
             near = nearest(name, known)
             raise UsageError(f"there is no sample plan {name}" + (f": {near}" if near else ""))
         target = folder or Path(name)
-        if target.exists():
+        if os.path.lexists(target):
             raise UsageError(f"{target} exists already: name another folder, or remove it")
-        shutil.copytree(root / name, target, ignore=_LEFT_OUT)
+        try:
+            shutil.copytree(root / name, target, ignore=_LEFT_OUT)
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+            raise UsageError(f"{target} cannot be written: {why}") from error
     print(f"copied to {target}; open one with: wesley-console {target / 'plan.yaml'}")
     return Exit.OK
