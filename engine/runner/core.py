@@ -41,7 +41,11 @@ class World(Protocol):
     async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
         """Run the task, or its rollback, to its end; earlier if `stop` is set."""
 
-    async def evidence(self, task: str, attempt: int, purpose: ev.Purpose) -> rep.Report: ...
+    async def evidence(
+        self, task: str, attempt: int, purpose: ev.Purpose, *, end_processes: bool = False
+    ) -> rep.Report:
+        """What is known of an attempt that nobody saw the end of; what still runs of it is ended first, or
+        named."""
 
     async def check(self, task: str, question: int) -> rep.Report: ...
 
@@ -211,8 +215,9 @@ class Runner:
                 self._schedule(due_t, rep.TimerFired(key=key))
             case cmd.SaveCheckpoint():
                 self._spawn(partial(self._save, command))
-            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
-                self._spawn(partial(self._world.evidence, task, attempt, purpose))
+            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose, end_processes=end):
+                look = partial(self._world.evidence, task, attempt, purpose, end_processes=end)
+                self._spawn(look)
             case cmd.CheckAssertion(task=task, question=question):
                 self._spawn(partial(self._world.check, task, question))
             case cmd.ProbeResource(task=task, resource=resource):

@@ -1,59 +1,51 @@
-"""The child processes of a run, written down as they start, so that another engine can find what is left of
-them. A power failure ends the processes along with what was not yet on the disk, so nothing is fsynced."""
+"""The child processes of a run, written down before they start and once they exist: so another engine finds
+what is left of them. A power failure ends them along with what was not written yet, so nothing is fsynced."""
 
 from contextlib import suppress
 
 import msgspec
 import psutil
 
-from engine.journal.ownership import this_engine
 from engine.journal.rundir import RunDir
 from engine.machine.events import Purpose
 from engine.tasks.base import ProcessMark
-
-_SAME_START_S = 0.05
-"""A process whose start differs by more is another one that got the same pid."""
+from engine.tasks.sanitise import sanitise
+from engine.tasks.tree import end_survivors, survivors
 
 
 class Processes:
     def __init__(self, rundir: RunDir) -> None:
         self._path = rundir.path / "processes.jsonl"
-        self._boot_id = this_engine().boot_id
 
     def remember(self, mark: ProcessMark) -> None:
+        """Raises OSError."""
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(mark) + b"\n")
 
-    def alive(self, task: str, attempt: int, purpose: Purpose) -> str:
-        """The processes of an attempt that still run, in words; empty where there are none."""
-        found = [
-            _describe(mark.pid)
-            for mark in self._marks()
-            if (mark.task, mark.attempt, mark.purpose) == (task, attempt, purpose) and self._runs(mark)
-        ]
-        return f"still running: {', '.join(found)}" if found else ""
+    def survivors(self, task: str, attempt: int, purpose: Purpose) -> tuple[str, ...]:
+        """The processes of an attempt that still run, each in words."""
+        marks = self._marks(task, attempt, purpose)
+        found = {process.pid: process for mark in marks for process in survivors(mark)}
+        return tuple(_described(found[pid]) for pid in sorted(found))
 
-    def _marks(self) -> list[ProcessMark]:
-        marks = []
+    async def end(self, task: str, attempt: int, purpose: Purpose) -> None:
+        """End what still runs of an attempt. What could not be ended is found by `survivors`."""
+        for mark in self._marks(task, attempt, purpose):
+            await end_survivors(mark)
+
+    def _marks(self, task: str, attempt: int, purpose: Purpose) -> list[ProcessMark]:
+        marks: dict[str, ProcessMark] = {}
         with suppress(FileNotFoundError):
             for line in self._path.read_bytes().splitlines():
                 with suppress(msgspec.DecodeError):  # the last line of an engine that was killed
-                    marks.append(msgspec.json.decode(line, type=ProcessMark))
-        return marks
-
-    def _runs(self, mark: ProcessMark) -> bool:
-        if mark.boot_id != self._boot_id:
-            return False
-        try:
-            process = psutil.Process(mark.pid)
-            same = abs(process.create_time() - mark.started) < _SAME_START_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+                    mark = msgspec.json.decode(line, type=ProcessMark)
+                    if (mark.task, mark.attempt, mark.purpose) == (task, attempt, purpose):
+                        marks[mark.token] = mark
+        return list(marks.values())
 
 
-def _describe(pid: int) -> str:
+def _described(process: psutil.Process) -> str:
     try:
-        return f"process {pid} ({psutil.Process(pid).name()})"
-    except psutil.NoSuchProcess:
-        return f"process {pid}"
+        return f"process {process.pid} ({sanitise(process.name())})"
+    except psutil.Error:
+        return f"process {process.pid}"

@@ -85,16 +85,21 @@ class RealWorld:
             rule="engine: verify after the run",
         )
 
-    async def evidence(self, task: str, attempt: int, purpose: Purpose) -> rep.Report:
-        """Settle a doubt: what the target's ledger says, then the task's `verify`. A process of the attempt
-        that is still alive comes before either, since it may yet take effect."""
-        found = self._tasks[task]
-        alive = self._processes.alive(task, attempt, purpose)
-        if alive:
-            evidence = Evidence(done=None, detail=alive)
+    async def evidence(
+        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
+    ) -> rep.Report:
+        """Settle a doubt: what the target's ledger says, then the task's `verify`. Processes of the attempt
+        that still run come before either, since they may yet take effect."""
+        if end_processes:
+            await self._processes.end(task, attempt, purpose)
+        survivors = self._processes.survivors(task, attempt, purpose)
+        if survivors:
+            evidence = Evidence(done=None, detail=f"still running: {', '.join(survivors)}")
         else:
-            evidence = await self._look(found, attempt, purpose)
-        return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, **evidence.fields())
+            evidence = await self._look(self._tasks[task], attempt, purpose)
+        return rep.EvidenceFound(
+            task=task, attempt=attempt, purpose=purpose, survivors=survivors, **evidence.fields()
+        )
 
     async def _look(self, task: Task, attempt: int, purpose: Purpose) -> Evidence:
         action = task.run if purpose == "run" else task.rollback
@@ -186,7 +191,14 @@ class NoWorld:
     async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
         raise AssertionError(f"attempt {attempt} at {task} ({purpose}, {stop}) is simulated")
 
-    async def evidence(self, task: str, attempt: int, purpose: Purpose) -> rep.Report:
+    async def evidence(
+        self,
+        task: str,
+        attempt: int,
+        purpose: Purpose,
+        *,
+        end_processes: bool = False,  # noqa: ARG002
+    ) -> rep.Report:
         detail = "the attempt was simulated: it left nothing behind"
         return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=False, detail=detail)
 

@@ -79,15 +79,15 @@ class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
     """Enough to find the processes of an attempt again from another engine, and to tell them from strangers.
 
     `token` is in the environment of each of them, and nowhere else; `started` is in seconds since the epoch,
-    as psutil gives it."""
+    as psutil gives it. Before the first process is started, `pid` is 0."""
 
     run: str
     task: str
     attempt: int
     purpose: JobPurpose
     token: str
-    pid: int
-    started: float
+    pid: int = 0
+    started: float = 0.0
     boot_id: str
 
 
@@ -100,8 +100,8 @@ class Job:
     """One attempt at one action. All durations are in seconds.
 
     `folder` is the plan's folder, where processes start and relative files are found. `stop` ends the attempt
-    when it is set. `on_process` hears of a child process as soon as it exists. `sleep` is the clock that
-    simulated work passes on.
+    when it is set. `on_process` hears of a child process before it is started, and again once it exists.
+    `sleep` is the clock that simulated work passes on.
     """
 
     run: str

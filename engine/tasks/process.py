@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -32,6 +33,9 @@ _LACKING = {
     errno.EAGAIN: "processes",
     errno.EMFILE: "file descriptors",
     errno.ENFILE: "file descriptors",
+    errno.ENOSPC: "disk",
+    errno.EDQUOT: "disk",
+    errno.EFBIG: "disk",
 }
 _WRONG = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG}
 
@@ -64,6 +68,8 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
     result = bytearray()
     with _Pipe() as output, _Pipe() as back:
         try:
+            # First of all, so that a later engine finds what this one was killed over starting.
+            job.on_process(mark_process(job, token))
             child = _start(job, argv, token, output, back if hands_back else None)
         except OSError as error:
             return _not_started(job, argv[0], error)
@@ -77,7 +83,8 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
                 reading.start_soon(_read, output, job.output.write)
                 reading.start_soon(_read, back, partial(_collect, result))
                 try:
-                    job.on_process(mark)
+                    with suppress(OSError):
+                        job.on_process(mark)
                     how = await _ending(job, child)
                     if how == "itself":
                         await _leftovers(job, tree)

@@ -26,8 +26,9 @@ _KILL_ROUNDS = 5
 _KILL_WAIT_S = 1.0
 
 
-def mark_process(job: Job, token: str, pid: int) -> ProcessMark:
-    """The mark of an attempt whose first process is `pid`; it has `token` as TOKEN in its environment."""
+def mark_process(job: Job, token: str, pid: int = 0) -> ProcessMark:
+    """The mark of an attempt whose first process is `pid`, or will be one with `token` as TOKEN in its
+    environment."""
     return ProcessMark(
         run=job.run,
         task=job.task.id,
@@ -35,7 +36,7 @@ def mark_process(job: Job, token: str, pid: int) -> ProcessMark:
         purpose=job.purpose,
         token=token,
         pid=pid,
-        started=psutil.Process(pid).create_time(),
+        started=psutil.Process(pid).create_time() if pid else 0.0,
         boot_id=boot_id(),
     )
 

@@ -37,7 +37,9 @@ class StageWorld:
     def __init__(self, attempt: Attempt = succeed) -> None:
         self.attempt = attempt
 
-    async def evidence(self, task: str, attempt: int, purpose: Purpose) -> rep.Report:
+    async def evidence(
+        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
+    ) -> rep.Report:
         return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None)
 
     async def check(self, task: str, question: int) -> rep.Report:

@@ -1,5 +1,6 @@
 """Real children, and all that they leave behind."""
 
+import errno
 import os
 import tracemalloc
 from dataclasses import replace
@@ -118,8 +119,9 @@ async def test_a_stop_that_comes_too_late_changes_nothing(make_job: MakeJob) -> 
     stop = anyio.Event()
 
     def stop_once_it_has_ended(mark: ProcessMark) -> None:
-        os.waitid(os.P_PID, mark.pid, os.WEXITED | os.WNOWAIT)
-        stop.set()
+        if mark.pid:
+            os.waitid(os.P_PID, mark.pid, os.WEXITED | os.WNOWAIT)
+            stop.set()
 
     job = make_job({"shell": "exit 0"}, on_process=stop_once_it_has_ended, stop=stop)
     assert await carry_out(job) == Succeeded()
@@ -181,16 +183,19 @@ async def test_a_process_in_a_session_of_its_own_is_let_go_when_the_command_ends
     job = make_job({"shell": command}, on_lines=heard, on_process=marks.append)
     with anyio.fail_after(15):
         assert await carry_out(job) == Succeeded()
-    assert [process.pid for process in survivors(marks[0])] == [heard.pids()["apart"]]
-    assert await end_survivors(marks[0], grace_s=1.0) == []
+    assert [process.pid for process in survivors(marks[1])] == [heard.pids()["apart"]]
+    assert await end_survivors(marks[1], grace_s=1.0) == []
     assert not lives(heard.pids()["apart"])
 
 
-async def test_a_process_is_made_known_as_soon_as_it_exists(make_job: MakeJob) -> None:
+async def test_a_process_is_made_known_before_it_is_started_and_as_soon_as_it_exists(
+    make_job: MakeJob,
+) -> None:
     marks: list[ProcessMark] = []
     job = make_job({"shell": "echo shell $$"}, attempt=2, on_process=marks.append)
     await carry_out(job)
-    (mark,) = marks
+    intent, mark = marks
+    assert (intent.pid, intent.token) == (0, mark.token)
     assert (mark.run, mark.task, mark.attempt, mark.purpose) == ("r1", "t", 2, "run")
     assert job.output.tail() == f"shell {mark.pid}"
     assert mark.boot_id == boot_id()
@@ -201,6 +206,31 @@ def mark_of(pid: int, started: float, boot: str) -> ProcessMark:
     return ProcessMark(
         run="r1", task="t", attempt=1, purpose="run", token="x", pid=pid, started=started, boot_id=boot
     )
+
+
+async def test_a_process_is_found_by_what_was_known_before_its_start(make_job: MakeJob) -> None:
+    heard = Heard()
+    marks: list[ProcessMark] = []
+    job = make_job({"shell": "echo shell $$; sleep 300"}, on_lines=heard, on_process=marks.append)
+    async with anyio.create_task_group() as group:
+        group.start_soon(carry_out, job)
+        await heard.count(1)
+        assert heard.pids()["shell"] in [process.pid for process in survivors(marks[0])]
+        job.stop.set()
+
+
+async def test_without_room_to_write_it_down_no_process_is_started(make_job: MakeJob, tmp_path: Path) -> None:
+    def no_room(mark: ProcessMark) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    outcome = await carry_out(make_job({"shell": "touch started"}, on_process=no_room))
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.resource, outcome.effect) == (
+        FailureClass.RESOURCE,
+        "disk",
+        "none",
+    )
+    assert not (tmp_path / "started").exists()
 
 
 async def test_a_stranger_with_the_same_number_is_no_survivor() -> None:
