@@ -317,7 +317,8 @@ def print_verdicts(costs: dict[str, Cost]) -> None:
         print(f"    {'met    ' if met else 'not met'}  {aim}")
 
     machine, live, bare = costs[MACHINE], costs[LIVE], costs[BARE]
-    say(machine.wall <= 5 * bare.wall, "the machine alone within 5 times the bare loop")
+    # Neither of these two ever waits, and processor time is the steadier of the two figures.
+    say(machine.cpu <= 5 * bare.cpu, "the machine alone within 5 times the bare loop")
     say(live.wall < 300, "the live engine under 300 µs a task")
     for name in costs:
         if name.startswith(("doit", "dask")):
