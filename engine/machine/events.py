@@ -344,7 +344,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     event `position`, where its hash is `position_hash`. Run `run` goes on from there, in its stead.
 
     `doubted` are the tasks that may have gone on there since, or may have been undone, each with the reason:
-    nobody here saw what became of them."""
+    nobody here saw what became of them. `waves` are those of the opened waves that are still open."""
 
     run: str
     origin: str
@@ -354,6 +354,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     position_hash: str
     actor: str
     doubted: dict[str, str] = {}
+    waves: tuple[str, ...] = ()
 
 
 AnyEvent = (

@@ -4,18 +4,19 @@ A task that may have taken effect is bound to the plan that it ran by: its rollb
 depends on it hang on that. Everything else is open: it has not taken effect, or is known to have failed.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from engine.graph import Graph
 from engine.machine import events as ev
 from engine.machine.fold import apply
-from engine.machine.state import State, TaskState
-from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
+from engine.machine.state import State
+from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.changes import TaskChange, plan_changes
 from engine.plan.models import Plan
 from engine.plan.pinned import pin, plan_hash
-from engine.plan.waves import wave_plan
+from engine.plan.waves import WaveSlot, wave_plan
 
 Standing = Literal["completed", "in doubt", "pending", "new"]
 
@@ -106,28 +107,28 @@ def accept(state: State, edited: Plan, digest: str, actor: str, at: datetime) ->
         pinned=pin(plan).decode(),
         plan_hash=plan_hash(plan),
         source_digest=digest,
-        waves=_standing_waves(state, plan, frozenset(by_kind["removed"])),
+        waves=standing_waves(state, plan),
         **by_kind,
     )
     return made
 
 
-def _standing_waves(state: State, plan: Plan, removed: frozenset[str]) -> tuple[str, ...]:
-    """Of the waves that were opened, those that stay so in the new order: every settled one up to the first
-    that is not, and that one too unless its barrier was reached without what it holds now."""
-    if plan.model != "wave":
-        return ()
-    standing = []
-    for wave in wave_plan(plan, Graph(plan)):
-        if wave.id not in state.waves_started:
+def standing_waves(state: State, plan: Plan, doubted: Collection[str] = ()) -> tuple[str, ...]:
+    """Of the waves that were opened, those that stay so under `plan`, in its order, when the tasks in
+    `doubted` are no longer settled: all that were settled at their barrier and still are, and then the one
+    that had not come to its barrier. The next one is opened anew: no barrier is passed by what it never saw.
+    """
+    standing: list[str] = []
+    for wave in wave_plan(plan, Graph(plan)) if plan.model == "wave" else ():
+        barrier = state.barriers.get(wave.id)
+        if wave.id not in state.waves_started or (barrier and not _settled_by(state, wave, barrier, doubted)):
             break
-        settled = all(_settled(state.tasks.get(task)) for task in wave.tasks if task not in removed)
-        if settled or wave.id not in state.barriers:
-            standing.append(wave.id)
-        if not settled:
+        standing.append(wave.id)
+        if not barrier:
             break
     return tuple(standing)
 
 
-def _settled(task: TaskState | None) -> bool:
-    return task is not None and task.status in SETTLED
+def _settled_by(state: State, wave: WaveSlot, seq: int, doubted: Collection[str]) -> bool:
+    found = [state.tasks.get(task) for task in wave.tasks]
+    return all(task and 0 < task.settled_seq <= seq and task.id not in doubted for task in found)

@@ -17,8 +17,7 @@ def change_plan(state: State, event: PlanChanged, plan: Plan) -> None:
     state.pools = Pools(plan)
     state.tasks = {task.id: state.tasks.get(task.id) or TaskState(task.id) for task in plan.tasks}
     state.overtaken = {task: times for task, times in state.overtaken.items() if task in state.tasks}
-    state.waves_started = {wave: state.waves_started[wave] for wave in event.waves}
-    state.barriers = {wave: seq for wave, seq in state.barriers.items() if wave in event.waves}
+    _keep_waves(state, event.waves)
     if state.rollback:
         # The last one, which has ended: what it went over is of interest as far as it is still there.
         state.rollback.tasks = tuple(task for task in state.rollback.tasks if task in state.tasks)
@@ -45,8 +44,14 @@ def fork(state: State, event: RunForked) -> None:
         task.waiting_for = task.blocked_by = ""
         task.due_t = None
     state.overtaken = {task: times for task, times in state.overtaken.items() if task not in event.doubted}
+    _keep_waves(state, event.waves)
     _count_again(state)
     state.settled_changed_seq = event.seq
+
+
+def _keep_waves(state: State, waves: tuple[str, ...]) -> None:
+    state.waves_started = {wave: state.waves_started[wave] for wave in waves}
+    state.barriers = {wave: seq for wave, seq in state.barriers.items() if wave in waves}
 
 
 def _count_again(state: State) -> None:
