@@ -150,8 +150,8 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
     what owning the run and opening its journal raises, and what `on_plan` does."""
     with ExitStack() as stack:
         stack.enter_context(own(rundir))
-        journal = stack.enter_context(Journal.open(rundir))
-        started_with, events, state = read_history(journal)
+        with Journal.open(rundir, readonly=True) as kept:
+            started_with, events, state = read_history(kept)
         if not events:
             raise NeverStarted(rundir.path)
         run = state.run
@@ -170,6 +170,7 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         edited = review.edited if review and on_plan(review) else None
         plan = adopted(state.plan, edited) if edited else state.plan
         world = _world_of(plan, Path(state.folder), options)
+        journal = stack.enter_context(Journal.open(rundir))
         news: list[Event] = []
         if review and edited:
             news = accept(state, edited, review.digest, options.actor, datetime.now(UTC))
