@@ -52,8 +52,8 @@ def _not_blank(value: str) -> str:
     return value
 
 
-VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-"""A place in a target where the environment is expanded."""
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:[^}$]|\$(?!\{))*))?\}")
+"""A place in a target where the environment is expanded. None stands inside another."""
 
 
 def _well_formed(value: str) -> str:

@@ -265,6 +265,8 @@ LARGE = {
     "a number of a megabyte": Bad(HEAD + f"workers: §{'9' * 1_000_000}\n" + TASKS, "is not a whole number"),
     "a tag of a megabyte": Bad(HEAD + f"interpreter: §!{'x' * 1_000_000} y\n" + TASKS, "the tag"),
     "an anchor of a megabyte": Bad(HEAD + f"interpreter: §*{'x' * 1_000_000}\n" + TASKS, "unknown anchor"),
+    "variables that never close": Bad(HEAD + "targets: {app: {postgres: §'" + "${A:-" * 200_000 + "'}}\n" + TASKS, "a variable is written"),
+    "a variable in a variable": Bad(HEAD + "targets: {app: {sqlite: §'${A:-${B}}'}}\n" + TASKS, "a variable is written"),
     "a mistake behind a megabyte": Bad(tasks(f"id: a, run: {{shell: {'x' * 1_000_000}}}, §xx: 1"), 'unknown key "xx"'),
     "a mistake on a wide line": Bad(tasks(f"id: a, run: {{shell: {'北' * 1000}}}, §xx: 1"), 'unknown key "xx"'),
     "a mistake after a million lines": Bad(HEAD + "#\n" * 1_000_000 + "§workrs: 1\n" + TASKS, 'unknown key "workrs"'),
