@@ -1,7 +1,5 @@
 """Commands besides `run` where nothing can be written: a sentence, and nothing half done is left behind."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.cli.program import Program

@@ -1,0 +1,9 @@
+"""Tests that take too long for every run of the suite: `WESLEY_LONG_TESTS=1 pytest tests/hostile` runs them, too."""
+
+import os
+
+import pytest
+
+takes_long = pytest.mark.skipif(
+    not os.environ.get("WESLEY_LONG_TESTS"), reason="takes long: set WESLEY_LONG_TESTS=1 to run it"
+)
