@@ -298,6 +298,13 @@ def _rollback_step_ended(state: State, event: ev.TaskRolledBack | ev.RollbackFai
     state.tasks[event.task].doubt = ""
 
 
+def _task_rolled_back(state: State, event: ev.TaskRolledBack) -> None:
+    _rollback_step_ended(state, event)
+    task = state.tasks[event.task]
+    task.outputs = {}
+    task.asserted_by = ""
+
+
 def _task_left_applied(state: State, event: ev.TaskLeftApplied) -> None:
     rollback = _rollback(state)
     rollback.running = ""
@@ -372,7 +379,7 @@ _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.DecisionRefused: _decision_refused,
     ev.RollbackStarted: _rollback_started,
     ev.RollbackStepStarted: _rollback_step_started,
-    ev.TaskRolledBack: _rollback_step_ended,
+    ev.TaskRolledBack: _task_rolled_back,
     ev.RollbackFailed: _rollback_step_ended,
     ev.TaskLeftApplied: _task_left_applied,
     ev.CheckpointSaved: _checkpoint_saved,

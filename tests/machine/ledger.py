@@ -5,7 +5,7 @@ is used only where the promise is about it.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from engine.graph import Graph
 from engine.machine import events as ev
@@ -175,13 +175,21 @@ class Ledger:
         assert not state.in_flight, event
         undecided = [t.id for t in state.tasks.values() if t.status not in SETTLED]
         assert event.status != "completed" or not undecided, (event, undecided)
+        for task in state.tasks.values():
+            if event.status == "completed" and task.status == "blocked":
+                needs = {state.tasks[need].status.value for need in self.graph.parents[task.id]}
+                assert needs & {"skipped", "blocked"}, f"{task.id} is blocked by nothing: {needs}"
         if event.status == "rolled_back":
             assert state.rollback
-            then = next(applied for seq, applied in reversed(self.history) if seq <= state.rollback.to_seq)
+            then = self.applied_at(state.rollback.to_seq)
             assert self.applied == then | {*state.rollback.stay} | state.rollback.left, (event, then)
         if event.status == "failed":
             assert state.stopping
             assert state.stopping.fatal
+
+    def applied_at(self, seq: int) -> frozenset[str]:
+        """The tasks whose effect was there after event `seq`."""
+        return next(applied for since, applied in reversed(self.history) if since <= seq)
 
     # -- from first principles ---------------------------------------------------------------------
 
@@ -240,3 +248,14 @@ class Ledger:
         """To be asked between steps, when nothing is being looked into."""
         if None in self.state.lanes and not self.held and self.state.status is RunStatus.RUNNING:
             assert not self.startable(), f"a lane is idle, and {self.startable()} could run"
+
+    def nobody_forgotten(self, looked_into: Collection[str]) -> None:
+        """To be asked between steps: what is undecided waits for an answer, or for the run to go on."""
+        state = self.state
+        waits = {question.task for question in state.questions.values()} | {*looked_into}
+        if state.rollback_wanted:
+            waits.add(state.rollback_wanted.task)
+        undecided = {"failed", "in_doubt", "cancelled", "rolled_back", "rolling_back"}
+        if not (state.finished or state.stopping or state.rollback):
+            forgotten = [t for t in state.tasks.values() if t.status in undecided and t.id not in waits]
+            assert not forgotten, f"nobody decides about {forgotten}"

@@ -32,7 +32,8 @@ def test_a_rollback_undoes_what_succeeded_since_one_step_at_a_time_against_the_d
         run.undo(each)
     assert run.state.status == "rolled_back"
     assert run.statuses() == {
-        "a": "succeeded", "e": "failed",
+        "a": "succeeded",
+        "e": "failed",
         **dict.fromkeys(("b", "c", "d"), "rolled_back"),
     }
 
@@ -42,6 +43,12 @@ def test_what_never_took_effect_is_not_undone() -> None:
     run.succeed("a").fail("b", FailureClass.PERMANENT).fail("c", effect="unknown").lose("d").found("d", None)
     run.decide("skip", "waive")
     assert roll_back(run.succeed("e"), to="start").of(ev.RollbackStarted)[0].tasks == ("e", "a")
+
+
+def test_what_a_task_gave_out_is_undone_with_it() -> None:
+    run = World(plan(task("a", check=True), task("b", "a"))).succeed("a", outputs={"rows": 3}).fail("b")
+    roll_back(run, to="start").undo("a")
+    assert run.state.tasks["a"].outputs == {}
 
 
 def test_what_the_operator_asserted_or_evidence_showed_to_be_done_is_undone() -> None:
@@ -64,8 +71,11 @@ def test_resume_after_a_rollback_forgets_the_skips_since_and_keeps_those_before(
     checkpoint(run.fail("a", FailureClass.PERMANENT)).fail("c", FailureClass.PERMANENT)
     roll_back(run.fail("e"), to="cp-0001").resume()
     assert run.statuses() == {
-        "a": "skipped", "b": "blocked",
-        "c": "running", "d": "pending", "e": "running",
+        "a": "skipped",
+        "b": "blocked",
+        "c": "running",
+        "d": "pending",
+        "e": "running",
     }
 
 

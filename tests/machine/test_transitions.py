@@ -74,9 +74,9 @@ def test_an_event_about_a_task_that_is_not_in_the_plan_is_refused(kind: type[ev.
 
 
 def test_events_with_a_gap_are_refused() -> None:
+    state = state_with(TaskStatus.PENDING)
+    apply(state, event_of(ev.TaskReady))
     with pytest.raises(ImpossibleEvent, match="event 1 cannot follow event 1"):
-        state = state_with(TaskStatus.PENDING)
-        apply(state, event_of(ev.TaskReady))
         apply(state, event_of(ev.TaskReady))
 
 

@@ -110,6 +110,7 @@ class World:
         assert {task for task, _ in self.jobs} == set(state.in_flight), (self.jobs, state.in_flight)
         if not self.doubts:
             self.ledger.no_lane_idle()
+        self.ledger.nobody_forgotten({task for task, _ in self.doubts})
         if not self.asked and not self.waits:
             assert state.finished or state.questions or state.operator_pause is not None, (
                 f"nothing is going on and nobody was asked: {state.status_counts}"
@@ -190,6 +191,8 @@ class World:
         """A checkpoint is durable: the one named, else the oldest asked for."""
         self._carried = len(self.events)
         asked = self.saves.pop(checkpoint or next(iter(self.saves)))
+        undoing = self.state.rollback.tasks if self.state.rollback else ()
+        assert self.ledger.applied_at(asked.position) ^ {*asked.content["completed"]} <= {*undoing}, asked
         return self.report(
             rep.CheckpointWritten(
                 checkpoint=asked.checkpoint,
