@@ -1,4 +1,4 @@
-"""Tests that take too long for every run of the suite: `WESLEY_LONG_TESTS=1 pytest tests/hostile` runs them."""
+"""Tests that take too long for every run of the suite; with WESLEY_LONG_TESTS=1 in the environment they run."""
 
 import os
 
