@@ -7,9 +7,11 @@ import pytest
 from engine.journal.journal import Journal
 from engine.journal.ownership import own
 from engine.journal.rundir import RunDir, create_run_dir
+from engine.plan.pinned import pin, plan_hash
 from tests.cli.program import Program, write_plan
+from tests.runner.stage import plan_of
 
-PLAN_JSON, PLAN_HASH = b'{"wesley":1}', "a" * 64
+PLAN = plan_of({"id": "a"})
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def _half_a_journal(state: Path) -> RunDir:
 def _empty_journal(state: Path) -> RunDir:
     rundir = create_run_dir(state, "r1")
     with own(rundir):
-        Journal.create(rundir, "r1", PLAN_JSON, PLAN_HASH).close()
+        Journal.create(rundir, "r1", pin(PLAN), plan_hash(PLAN)).close()
     return rundir
 
 
