@@ -125,15 +125,13 @@ def _refuse(machine: "Machine", report: rep.Decide, why: str) -> None:
 
 
 def _carry_out(machine: "Machine", question: Question | None, report: rep.Decide) -> None:
-    # Named now: by the time nothing is in flight, another checkpoint may be the last one, or the kept one.
-    place = rollback.target_seq(machine.state, report.to) if report.action == "rollback" else None
     machine.emit(
         ev.DecisionMade,
         question=report.question,
         task=question.task if question else "",
         action=report.action,
         mode=report.mode,
-        to=place[0] if place else "",
+        to=_place(machine.state, question, report.to) if report.action == "rollback" else "",
         actor=report.actor,
         reason=report.reason,
         on_seq=machine.state.seq,
@@ -143,6 +141,16 @@ def _carry_out(machine: "Machine", question: Question | None, report: rep.Decide
     elif question and report.action != "rollback":
         rules = _STEP_RULES if question.about == "rollback_step" else _TASK_RULES
         rules[report.action, report.mode](machine, question.task, report)
+
+
+def _place(state: State, question: Question | None, to: str) -> str:
+    """Where the rollback goes. Named as soon as it is decided: by the time nothing is in flight, another
+    checkpoint may be the last one, or the kept one."""
+    if question and question.about == "rollback_scope" and to == "last":
+        return next(made.to for made in reversed(state.decisions) if made.task == question.task and made.to)
+    place = rollback.target_seq(state, to)
+    assert place, "refused before"
+    return place[0]
 
 
 def _retry(machine: "Machine", task_id: str, report: rep.Decide) -> None:

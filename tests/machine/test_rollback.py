@@ -256,3 +256,20 @@ def test_a_wave_goes_back_to_the_barrier_before_it_only_if_that_still_stands() -
     roll_back(run.succeed("a", "b").saved().fail("c"), to="start").undo("b", "a")
     run.resume().succeed("a").fail("b", FailureClass.PERMANENT)
     assert run.of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_going_on_with_a_rollback_that_was_asked_about_goes_where_the_question_said() -> None:
+    run = World(
+        plan(
+            task("a", wave="w1"),
+            task("b", "a", wave="w2", undo=False),
+            task("c", "b", wave="w2", critical=True),
+            model="wave",
+            checkpoints={"progress": 30},
+        )
+    )
+    run.succeed("a").saved().succeed("b")
+    checkpoint(run).fail("c", FailureClass.PERMANENT)
+    assert "A rollback to cp-0001 cannot undo b" in run.question.reason
+    run.decide("rollback").finish_everything()
+    assert run.of(ev.RollbackStarted)[0].to == "cp-0001"
