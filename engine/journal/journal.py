@@ -185,8 +185,7 @@ class Journal:
         if not events:
             return self._hash.hex()
         with self._transaction() as connection:
-            if (current := self._current_epoch()) != self._epoch:
-                raise Fenced(self.rundir.path, self._epoch, current)
+            self._require_ours()
             rows = self._chained(events)
             connection.executemany("INSERT INTO events (seq, kind, body, hash) VALUES (?, ?, ?, ?)", rows)
         self._acknowledge(rows[-1][0], rows[-1][3])
@@ -194,6 +193,20 @@ class Journal:
         if self._unfolded_pages >= _FOLD_PAGES:
             self._fold_log()
         return self._hash.hex()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody takes the run over while the block is run: for what is written beside the journal.
+
+        Raises Fenced where somebody has taken it over already, and JournalBusy or JournalFailed as `append`.
+        """
+        with self._transaction():
+            self._require_ours()
+            yield
+
+    def _require_ours(self) -> None:
+        if (current := self._current_epoch()) != self._epoch:
+            raise Fenced(self.rundir.path, self._epoch, current)
 
     def _chained(self, events: Sequence[Event]) -> list[tuple[int, str, bytes, bytes]]:
         rows = []

@@ -198,7 +198,7 @@ class Runner:
         if any(isinstance(event, ev.CheckpointSaved) for event in events):
             kept = {checkpoint.id for checkpoint in self.state.kept_checkpoints()}
             # Superfluous files do no harm, and a fault here must not look like one of the journal.
-            with suppress(OSError):
+            with suppress(OSError, JournalBusy, JournalFull), self._journal.held():
                 prune(self._journal.rundir, kept | set(self._machine.saving))
 
     # -- commands ----------------------------------------------------------------------------------
@@ -274,17 +274,19 @@ class Runner:
         journal = self._journal
         now = self.clock.now()
         try:
-            position_hash = journal.hash_at(command.position)
-            file = write_checkpoint(
-                journal.rundir,
-                command.checkpoint,
-                command.trigger,
-                command.position,
-                position_hash,
-                command.content,
-                now.at,
-            )
-        except (CheckpointUnwritable, OSError) as error:
+            # An engine that was stopped, and woke after another took over, must not write over its files.
+            with journal.held():
+                position_hash = journal.hash_at(command.position)
+                file = write_checkpoint(
+                    journal.rundir,
+                    command.checkpoint,
+                    command.trigger,
+                    command.position,
+                    position_hash,
+                    command.content,
+                    now.at,
+                )
+        except (CheckpointUnwritable, JournalBusy, JournalFull, OSError) as error:
             return rep.CheckpointNotWritten(
                 checkpoint=command.checkpoint, trigger=command.trigger, reason=str(error)
             )

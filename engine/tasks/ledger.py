@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
   PRIMARY KEY (run, task, attempt, purpose)
 ) WITHOUT ROWID"""
 _INSERT = f"INSERT INTO {TABLE} VALUES (?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+_LATER = f"""
+SELECT attempt FROM {TABLE} WHERE run = ? AND task = ? AND attempt > ? AND purpose = ? LIMIT 1"""
 _FIND = f"""
 SELECT statement_hash, at FROM {TABLE} WHERE run = ? AND task = ? AND attempt = ? AND purpose = ?"""
 
@@ -30,8 +32,14 @@ def statement_hash(script: str) -> str:
 
 def record(connection: sqlite3.Connection, job: Job, script: str) -> None:
     """Write the row of this attempt, in the transaction that is open. Raises sqlite3.IntegrityError if there
-    is one already."""
+    is one already, or one of a later attempt: then this one's engine was stopped, and another has taken over.
+    """
     connection.execute(_CREATE)
+    later = connection.execute(_LATER, _key(job)).fetchone()
+    if later:
+        raise sqlite3.IntegrityError(
+            f"attempt {later[0]} of run {job.run} has taken effect already: this one comes too late"
+        )
     connection.execute(_INSERT, (*_key(job), statement_hash(script)))
 
 

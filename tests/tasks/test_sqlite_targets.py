@@ -386,7 +386,8 @@ async def test_many_attempts_at_one_database_all_take_effect(
     await carry_out(make_job(sql("CREATE TABLE t (a)")))
     async with anyio.create_task_group() as group:
         for number in range(2, 42):
-            job = make_job(sql(f"INSERT INTO t VALUES ({number})"), attempt=number, lock_timeout_s=30.0)
+            own = {"id": f"t{number}"}
+            job = make_job(sql(f"INSERT INTO t VALUES ({number})"), task=own, lock_timeout_s=30.0)
             group.start_soon(carry_out, job)
     assert rows(app, "SELECT count(DISTINCT a) FROM t") == [(40,)]
     assert rows(app, f"SELECT count(*) FROM {TABLE}") == [(41,)]
