@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from console.commands.options import actor, found_run
@@ -10,13 +11,15 @@ from console.exits import Exit, say
 from engine.journal.journal import Journal
 from engine.journal.ownership import live_owner, this_engine
 from engine.journal.rundir import RunDir
-from engine.machine.events import CheckpointSaved
+from engine.machine.events import CheckpointFailed, CheckpointSaved
 
 if TYPE_CHECKING:
     from console.cli import Where
     from engine.journal.ownership import Owner
 
 _PATIENCE_S = 30.0
+_ASK_AGAIN_S = 5.0
+"""An engine that is only just starting does not listen yet."""
 _POLL_S = 0.05
 
 
@@ -33,14 +36,23 @@ def _ask(rundir: RunDir, owner: "Owner") -> Exit:
         return Exit.REFUSED
     with Journal.open(rundir, readonly=True, check=False) as journal:
         before, _ = journal.head()
-        os.kill(owner.pid, signal.SIGUSR1)
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
+        give_up_at = time.monotonic() + _PATIENCE_S
+        ask_at = 0.0
+        while (now := time.monotonic()) < give_up_at:
+            if now >= ask_at:
+                ask_at = now + _ASK_AGAIN_S
+                with suppress(ProcessLookupError):
+                    os.kill(owner.pid, signal.SIGUSR1)
+            ended = live_owner(rundir) is None
             for record in journal.read(before + 1):
                 event = record.event
                 if isinstance(event, CheckpointSaved) and event.trigger == "manual":
-                    print(f"{event.checkpoint} is saved, at event {event.position}")
-                    return Exit.OK
+                    return _told(event)
+                if isinstance(event, CheckpointFailed) and event.trigger == "manual":
+                    say(f"{rundir.id}: the checkpoint could not be written: {event.reason}")
+                    return Exit.FAULT
+            if ended:
+                return _take_here(rundir)
             time.sleep(_POLL_S)
     say(f"{owner.describe()} has not taken a checkpoint within {_PATIENCE_S:.0f}s; look at its console")
     return Exit.FAULT
@@ -49,6 +61,9 @@ def _ask(rundir: RunDir, owner: "Owner") -> Exit:
 def _take_here(rundir: RunDir) -> Exit:
     from engine.runner.standing import checkpoint_standing
 
-    event = checkpoint_standing(rundir, actor())
+    return _told(checkpoint_standing(rundir, actor()))
+
+
+def _told(event: CheckpointSaved) -> Exit:
     print(f"{event.checkpoint} is saved, at event {event.position}")
     return Exit.OK
