@@ -1,4 +1,4 @@
-"""Tests that take too long for every run of the suite; with WESLEY_LONG_TESTS=1 in the environment they run."""
+"""Tests that take too long to run always: they run with WESLEY_LONG_TESTS=1 in the environment."""
 
 import os
 
