@@ -9,6 +9,7 @@ from console.commands.replanning import LeftAsItIs, ask_about_plan, decision_of
 from console.exits import Exit, exit_code, say
 from engine.journal.rundir import new_run_id
 from engine.runner.opening import NothingToResume, OpenRun, new_run, require_startable, resumed_run
+from engine.runner.signals import outlive_requests
 
 if TYPE_CHECKING:
     from console.cli import NewRunFlags, PlanFlags, ResumeFlags, RunFlags, Where
@@ -33,6 +34,7 @@ def run_headless(
         allow_outside=plan_flags.allow_outside,
         headless=True,
     )
+    outlive_requests()
     with new_run(loaded, plan, runs_dir(where), new.run_id, options) as run:
         return _headless(run, as_json=as_json)
 
@@ -70,6 +72,7 @@ def resume_run(
     rundir = found_run(where, wanted)
     if not headless:
         require_terminal(f"wesley-console resume {wanted} --headless")
+    outlive_requests()
     try:
         if headless:
             with resumed_run(rundir, options, on_plan) as run:

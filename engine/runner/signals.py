@@ -8,14 +8,23 @@ from engine.machine import reports as rep
 from engine.runner.core import Runner
 
 
+def outlive_requests() -> None:
+    """Let a SIGUSR1 pass that no engine heeds: it is a request, and must not end a process that has only just
+    become the owner of a run, or has come to its end."""
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+
+
 async def heed_signals(runner: Runner, actor: str) -> None:
     """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, SIGUSR1 as one for a checkpoint. Runs until
     it is cancelled."""
     heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    with anyio.open_signal_receiver(*heeded) as received:
-        async for number in received:
-            name = signal.Signals(number).name
-            if number == signal.SIGUSR1:
-                runner.report(rep.TakeCheckpoint(actor=actor, reason=name))
-            else:
-                runner.report(rep.Stop(actor=actor, reason=f"{name} received", drain=False))
+    try:
+        with anyio.open_signal_receiver(*heeded) as received:
+            async for number in received:
+                name = signal.Signals(number).name
+                if number == signal.SIGUSR1:
+                    runner.report(rep.TakeCheckpoint(actor=actor, reason=name))
+                else:
+                    runner.report(rep.Stop(actor=actor, reason=f"{name} received", drain=False))
+    finally:
+        outlive_requests()
