@@ -165,10 +165,10 @@ def live(child: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL for a process and all that descends from it, in whatever session."""
+    """SIGKILL for a process, and then, when it cannot see it any more, for all that descends from it."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        for each in [*process.children(recursive=True), process]:
+        for each in [process, *process.children(recursive=True)]:
             each.kill()
 
 
