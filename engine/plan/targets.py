@@ -58,6 +58,8 @@ def expand_targets(
             errors.append(Finding(f"target {quote(name)}: {error}", _place(plan, name, places)))
         else:
             from_environ = {environ[each]: f"${{{each}}}" for each in _variables(target) if environ.get(each)}
+            if from_environ and target.sqlite:
+                secrets[str(locations[name])] = written(target)
             secrets |= _passwords(name, text) | from_environ
     if errors:
         raise PlanErrors(errors)

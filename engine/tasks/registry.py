@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.plan.models import Action, ActionKind, Plan
+from engine.plan.targets import written
 from engine.tasks.base import Executor, Location
 from engine.tasks.python import PythonExecutor, interpreter_path
 from engine.tasks.shell import ShellExecutor
@@ -37,7 +38,7 @@ def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[s
         return [f"the plan's folder {folder} is not there"]
     actions = list(_actions(plan))
     used = {action.on for _, action in actions if action.on}
-    problems = [_target_problem(name, targets.get(name)) for name in sorted(used)]
+    problems = [_target_problem(plan, name, targets.get(name)) for name in sorted(used)]
     kinds = {action.kind for _, action in actions}
     if "shell" in kinds and shutil.which("sh") is None:
         problems.append("there is no `sh` on the PATH to run shell tasks with")
@@ -57,17 +58,19 @@ def _actions(plan: Plan) -> Iterator[tuple[str, Action]]:
                 yield f"task `{task.id}`, {part}", action
 
 
-def _target_problem(name: str, location: Location | None) -> str:
+def _target_problem(plan: Plan, name: str, location: Location | None) -> str:
     if not isinstance(location, Path):
         return f"target `{name}`: {_NO_POSTGRES if location else 'the plan does not describe it'}"
+    # As the plan writes it: what the environment makes of it is not for screens.
+    file = written(plan.targets[name])
     if not location.parent.is_dir():
-        return f"target `{name}`: the folder {location.parent} is not there; create it first"
+        return f"target `{name}`: the folder of {file} is not there; create it first"
     if not os.access(location.parent, os.W_OK | os.X_OK):
-        return f"target `{name}`: the folder {location.parent} cannot be written to, and SQLite needs to"
+        return f"target `{name}`: the folder of {file} cannot be written to, and SQLite needs to"
     if location.exists() and not location.is_file():
-        return f"target `{name}`: {location} is not a file"
+        return f"target `{name}`: {file} is not a file"
     if location.exists() and not os.access(location, os.R_OK | os.W_OK):
-        return f"target `{name}`: {location} cannot be read and written"
+        return f"target `{name}`: {file} cannot be read and written"
     return ""
 
 

@@ -10,12 +10,13 @@ ENOUGH_BYTES = 64 * 1024 * 1024
 
 
 def probe_resource(resource: str, folder: Path) -> tuple[bool, str]:
-    """Whether `resource` is there again, and what was seen. `folder` is where disk space is needed."""
+    """Whether `resource` is there again, and what was seen. `folder` is where disk space is needed; what is
+    seen does not name it, since a target's may come from the environment."""
     if resource == "disk":
         try:
-            return _enough(shutil.disk_usage(folder).free, f"free in {folder}")
+            return _enough(shutil.disk_usage(folder).free, "free on the disk")
         except OSError as error:
-            return False, f"{folder} cannot be looked at: {error.strerror}"
+            return False, f"the disk cannot be looked at: {error.strerror}"
     if resource == "memory":
         return _enough(psutil.virtual_memory().available, "memory available")
     return True, "cannot be seen from here: trying again is the only test"

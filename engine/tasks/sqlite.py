@@ -105,7 +105,7 @@ class SqliteExecutor:
         if not all(statement.is_transactional for statement in split(script)):
             return Evidence(done=None, detail="runs statement by statement, and keeps no ledger row")
         if not path.exists():
-            return Evidence(done=False, by="ledger", detail=f"there is no database {path.name}")
+            return Evidence(done=False, by="ledger", detail=f"target {job.action.on} has no database yet")
         return await to_thread.run_sync(_look_up, job, path, script, limiter=anyio.CapacityLimiter(1))
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:
@@ -201,16 +201,13 @@ def _failed(job: Job, session: Session, problem: Problem) -> Failed:
 
 
 def _look_up(job: Job, path: Path, script: str) -> Evidence:
+    target = job.action.on  # by its name: its file may come from the environment
     try:
         with closing(connect(path, job.lock_timeout_s, create=False)) as connection:
             row = ledger.find(connection, job)
     except (sqlite3.Error, ValueError) as error:
-        return Evidence(done=None, by="ledger", detail=f"the ledger in {path.name} cannot be read: {error}")
+        return Evidence(done=None, by="ledger", detail=f"the ledger in {target} cannot be read: {error}")
     if row is None:
-        return Evidence(
-            done=False, by="ledger", detail=f"no ledger row in {path.name}: nothing was committed"
-        )
+        return Evidence(done=False, by="ledger", detail=f"no ledger row in {target}: nothing was committed")
     changed = "" if row.statement_hash == ledger.statement_hash(script) else ", by a different text"
-    return Evidence(
-        done=True, by="ledger", detail=f"ledger row in {path.name}, committed at {row.at}{changed}"
-    )
+    return Evidence(done=True, by="ledger", detail=f"ledger row in {target}, committed at {row.at}{changed}")

@@ -29,6 +29,7 @@ def test_targets_are_expanded_and_their_values_are_secrets(tmp_path: Path) -> No
     assert resolved.secrets == {
         url: "${DATABASE_URL}",
         "today": "${LOG}",
+        str(tmp_path / "data/today.db"): "data/${LOG:-log}.db",
         "ge%20heim": "[password of main]",
         "ge heim": "[password of main]",
         "other": "[password of main]",

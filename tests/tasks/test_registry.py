@@ -21,6 +21,7 @@ def test_a_plan_that_can_run_has_no_problems(tmp_path: Path) -> None:
         {"sql_file": "up.sql", "on": "app"},
         {"shell": "true"},
         {"python": "a:b"},
+        targets={"app": {"sqlite": "app.db"}},
     )
     assert prepare(given, {"app": tmp_path / "app.db"}, tmp_path) == []
     assert not (tmp_path / "app.db").exists()
@@ -36,6 +37,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         {"sql": "SELECT 1", "on": "directory"},
         {"python": "a:b"},
         interpreter="python-of-tomorrow",
+        targets={
+            "app": {"sqlite": "${APP}"},
+            "main": {"postgres": "${MAIN}"},
+            "directory": {"sqlite": "${DIRECTORY}"},
+        },
     )
     targets = {"app": tmp_path / "no" / "app.db", "main": "postgres://x:secret@db/y", "directory": tmp_path}
     problems = prepare(given, targets, tmp_path)
@@ -52,7 +58,9 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     for expected in ("create it first", "is not a file", "PostgreSQL is not supported", "python-of-tomorrow",
                      "the engine owns the transaction", "nowhere.sql", "not UTF-8 at byte 8"):  # fmt: skip
         assert expected in told
+    assert "${APP}" in told
     assert "secret" not in told
+    assert str(tmp_path) not in told
 
 
 def test_a_folder_that_is_not_there_is_problem_enough(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Real SQLite files: the effect and its ledger row, always both or neither."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -401,7 +402,18 @@ async def test_a_target_of_another_kind_is_refused(make_job: MakeJob) -> None:
     assert "PostgreSQL is not supported by this version" in outcome.reason
 
 
-async def test_disk_space_is_looked_for_beside_the_database(make_job: MakeJob, tmp_path: Path) -> None:
+async def test_disk_space_is_looked_for_beside_the_database(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    free = shutil.disk_usage(tmp_path)._replace(free=2**30)
+
+    def usage(folder: Path) -> object:
+        asked.append(folder)
+        return free
+
+    monkeypatch.setattr("engine.tasks.resources.shutil.disk_usage", usage)
     available, detail = await SqliteExecutor().probe("disk", make_job(sql("SELECT 1")))
     assert available
-    assert str(tmp_path) in detail
+    assert detail == "1,024 MiB free on the disk; 64 MiB are needed"
+    assert asked == [tmp_path]
