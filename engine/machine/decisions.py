@@ -222,6 +222,7 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
     `retry` is given within the plan's limit of retries, counted over all attempts, and then as `abort`. A
     question about a rollback is answered by going on with it only where rolling back is the standing
     answer; a failed rollback step is retried once and then aborts, since leaving it is a person's call.
+    A run that was taken up again is owed one more retry of either, whatever was tried before.
     What still runs of an attempt is ended before a retry; where it cannot be, that aborts, too."""
     if on_unknown == "ask" or state.stopping:
         return None
@@ -230,11 +231,12 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
     if question.refused:
         action = "abort"  # what was refused once (a checkpoint that is not there) will be refused again
     elif question.about == "rollback_step":
-        again = state.tasks[question.task].undo_attempts < 2
+        again = state.tasks[question.task].undo_attempts < 2 or _is_owed_a_retry(state, question.task)
         action = "retry" if on_unknown in ("retry", "rollback") and again else "abort"
     elif on_unknown == "retry":
         used = len(state.tasks[question.task].attempts) - 1
-        action = "retry" if used < state.plan.retry.attempts else "abort"
+        again = used < state.plan.retry.attempts or _is_owed_a_retry(state, question.task)
+        action = "retry" if again else "abort"
     elif on_unknown == "skip":
         action, mode = "skip", "subtree"
     else:
@@ -249,6 +251,14 @@ def standing_answer(state: State, question: Question, on_unknown: str, to: str =
         actor=f"--on-unknown {on_unknown}",
         reason="standing order",
     )
+
+
+def _is_owed_a_retry(state: State, task_id: str) -> bool:
+    """Whether the run was taken up again, and the task has not been retried since: whoever resumes a run with
+    standing orders has mended something."""
+    since = state.taken_up_seq
+    retried = any(m.task == task_id and m.action == "retry" and m.seq > since for m in state.decisions)
+    return bool(since) and not retried
 
 
 def _was_ended(state: State, task_id: str) -> bool:

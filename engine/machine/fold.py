@@ -115,6 +115,7 @@ def _run_started(state: State, event: ev.RunStarted) -> None:
 def _run_resumed(state: State, event: ev.RunResumed) -> None:
     if event.cause == "engine":
         state.engine = event.engine
+        state.taken_up_seq = event.seq
         state.stopping = None
         state.finished_t = None
         if state.status is RunStatus.ROLLED_BACK:

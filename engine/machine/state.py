@@ -165,6 +165,8 @@ class State:
         self.faults: tuple[dict[str, Any], ...] = ()
         self.seed = 0
         self.engine: Engine | None = None
+        self.taken_up_seq = 0
+        """The event by which another engine last took the run up; 0 while the first one has it."""
         self.actor = ""
         self.started_at: datetime | None = None
         self.status = RunStatus.RUNNING
