@@ -115,7 +115,7 @@ def test_on_a_terminal_only_the_display_itself_steers(program: Program, plan: Pa
         assert child.wait() == 6
     text = shown.decode()
     assert "/8" in text
-    assert "31337" in text
+    assert "[@click=app.quit]x[/]" in text
     assert "\x1b[31337" not in text
     assert "\x1b[2J" not in text
     assert_harmless(SCREENED.sub("", text))
