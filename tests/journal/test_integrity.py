@@ -424,6 +424,8 @@ def test_a_run_that_goes_on_meanwhile_is_not_damaged(tmp_path: Path) -> None:
         engine.start()
         try:
             reports = [verify_run(journal.rundir) for _ in range(40)]
+            while reports[-1].events == reports[0].events:  # on a busy machine the engine may not have got on
+                reports.append(verify_run(journal.rundir))
         finally:
             stop.set()
             engine.join()
