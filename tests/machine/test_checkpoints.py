@@ -1,5 +1,7 @@
 """When checkpoints are taken, and what depends on them."""
 
+import pytest
+
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.plan.models import FailureClass
@@ -139,9 +141,7 @@ def test_a_risky_task_starts_at_once_where_the_newest_checkpoint_holds_everythin
 
 def test_risky_tasks_share_a_checkpoint_that_is_being_written() -> None:
     run = World(
-        plan(
-            task("a"), task("b", "a", risk=1.0), task("c", "a", risk=1.0), checkpoints={"before_risk": 0.7}
-        )
+        plan(task("a"), task("b", "a", risk=1.0), task("c", "a", risk=1.0), checkpoints={"before_risk": 0.7})
     )
     run.succeed("a")
     assert len(run.saves) == 1
@@ -190,14 +190,12 @@ def test_it_holds_the_published_content() -> None:
     assert set(content["metrics"]) == {"makespan_s", "utilisation", "idle_s", "checkpoints"}
 
 
-def test_it_is_stable_if_nothing_is_failed_or_in_doubt() -> None:
+@pytest.mark.parametrize(("ended", "stable"), [("succeed", True), ("fail", False), ("lose", False)])
+def test_it_is_stable_if_nothing_is_failed_or_in_doubt(ended: str, stable: bool) -> None:
     run = World(plan(task("a"), task("b")))
-    ask_for_checkpoint(run).saved()
-    ask_for_checkpoint(run.fail("a")).saved()
-    ask_for_checkpoint(run.lose("b")).saved()
-    assert [event.stable for event in run.of(ev.CheckpointSaved)] == [True, False, False]
-    assert run.state.last_stable_checkpoint
-    assert run.state.last_stable_checkpoint.id == "cp-0001"
+    ask_for_checkpoint(getattr(run, ended)("a")).saved()
+    assert run.of(ev.CheckpointSaved)[0].stable is stable
+    assert bool(run.state.last_stable_checkpoint) is stable
 
 
 def test_it_tells_the_state_at_its_position_and_not_at_the_time_it_was_written() -> None:
