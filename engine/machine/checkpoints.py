@@ -8,7 +8,7 @@ from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.metrics import metrics
 from engine.machine.state import State
-from engine.machine.transitions import FRONTIER, SETTLED, RunStatus, TaskStatus
+from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
 from engine.plan.models import Plan
 
 if TYPE_CHECKING:
@@ -131,13 +131,13 @@ def content_of(state: State) -> dict[str, Any]:
     return {
         "timestamp": state.at.isoformat() if state.at else None,
         "version": VERSION,
-        "completed": [task.id for task in tasks if task.status is TaskStatus.SUCCEEDED],
+        "completed": state.with_status(TaskStatus.SUCCEEDED),
         "running": [
-            {"task": task.id, "attempt": len(task.attempts), "lane": task.lane}
-            for task in tasks
-            if task.status is TaskStatus.RUNNING
+            {"task": task_id, "attempt": len(state.tasks[task_id].attempts), "lane": lane}
+            for lane, task_id in enumerate(state.lanes)
+            if task_id and state.tasks[task_id].status is TaskStatus.RUNNING
         ],
-        "frontier": [task.id for task in tasks if task.status in FRONTIER],
+        "frontier": state.frontier,
         "outputs": {task.id: task.outputs for task in tasks if task.outputs},
         "resources": {
             pool: {"capacity": capacity, "in_use": state.in_use.get(pool, 0)}

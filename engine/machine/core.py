@@ -6,7 +6,9 @@ the only place where tasks are started, waves opened and runs ended.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from engine.graph import Graph
 from engine.machine import checkpoints, decisions, recovery, resuming, rollback
@@ -24,11 +26,11 @@ from engine.plan.models import Plan, Task
 E = TypeVar("E", bound=ev.Event)
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True):
     """The answer to a report. The commands may be carried out once the events are durable, in order."""
 
-    events: list[ev.Event]
-    commands: list[cmd.Command]
+    events: list[ev.Event] = []
+    commands: list[cmd.Command] = []
 
 
 class Machine:
@@ -46,7 +48,7 @@ class Machine:
         self.risky = frozenset(t.id for t in plan.tasks if t.risk >= plan.checkpoints.before_risk)
         self._tasks = {task.id: task for task in plan.tasks}
         self.now = rep.Now(self.state.t, self.state.at)  # type: ignore[arg-type]  # set by each report
-        self.step = Step([], [])
+        self.step = Step()
         self.saving: dict[str, checkpoints.Saving] = {}
         self.gathering: set[str] = set()
         self.asserting: dict[int, rep.Decide] = {}
@@ -71,7 +73,7 @@ class Machine:
 
     def handle(self, report: rep.Report, now: rep.Now) -> Step:
         """What follows from `report`. `state` already includes the events that are returned."""
-        self.step = Step([], [])
+        self.step = Step()
         self.now = now if now.t >= self.state.t else rep.Now(self.state.t, now.at)
         if not self.state.finished or isinstance(report, _AFTER_THE_END):
             _RULES[type(report)](self, report)

@@ -31,7 +31,7 @@ def apply(state: State, event: ev.Event) -> None:
     state.at = event.at
     transition = TRANSITIONS.get(kind)
     if transition:
-        _move(state, event, *transition)
+        _move(state, event, transition)
     effect = _EFFECTS.get(kind)
     if effect:
         effect(state, event)
@@ -44,7 +44,8 @@ def replay(state: State, events: Iterable[ev.Event]) -> State:
     return state
 
 
-def _move(state: State, event: Any, sources: frozenset[TaskStatus], target: TaskStatus) -> None:
+def _move(state: State, event: Any, transition: tuple[frozenset[TaskStatus], TaskStatus]) -> None:
+    sources, target = transition
     task = state.tasks.get(event.task)
     if task is None or task.status not in sources:
         found = "an unknown task" if task is None else f"{task.id}, which is {task.status}"
@@ -88,11 +89,12 @@ def _leave_lane(state: State, task_id: str) -> None:
         state.in_use[pool] -= units
 
 
-def _end_attempt(state: State, event: Any, result: TaskStatus, **details: Any) -> TaskState:
+def _end_attempt(state: State, event: Any, **details: Any) -> TaskState:
+    """The status that the event brought the task is also how its attempt ended."""
     task = state.tasks[event.task]
     last = task.last
-    if last and last.result is TaskStatus.RUNNING:
-        ended = replace(last, ended_t=event.t, ended_at=event.at, result=result, **details)
+    if last and last.ended_t is None:
+        ended = replace(last, ended_t=event.t, ended_at=event.at, result=task.status, **details)
         task.attempts = (*task.attempts[:-1], ended)
     _leave_lane(state, event.task)
     return task
@@ -183,7 +185,7 @@ def _task_started(state: State, event: ev.TaskStarted) -> None:
 
 
 def _task_succeeded(state: State, event: ev.TaskSucceeded) -> None:
-    task = _end_attempt(state, event, TaskStatus.SUCCEEDED)
+    task = _end_attempt(state, event)
     task.outputs = event.outputs
     task.asserted_by = event.asserted_by
     task.doubt = ""
@@ -193,7 +195,6 @@ def _task_failed(state: State, event: ev.TaskFailed) -> None:
     _end_attempt(
         state,
         event,
-        TaskStatus.FAILED,
         failure_class=event.failure_class,
         reason=event.reason,
         rule=event.rule,
@@ -204,12 +205,12 @@ def _task_failed(state: State, event: ev.TaskFailed) -> None:
 
 
 def _task_cancelled(state: State, event: ev.TaskCancelled) -> None:
-    task = _end_attempt(state, event, TaskStatus.CANCELLED, reason=event.reason)
+    task = _end_attempt(state, event, reason=event.reason)
     task.doubt = "run" if event.effect == "unknown" else ""
 
 
 def _task_in_doubt(state: State, event: ev.TaskInDoubt) -> None:
-    task = _end_attempt(state, event, TaskStatus.IN_DOUBT, reason=event.reason)
+    task = _end_attempt(state, event, reason=event.reason)
     task.doubt = event.purpose
     if state.rollback and event.purpose == "rollback":
         state.rollback.running = ""
