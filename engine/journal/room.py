@@ -10,6 +10,11 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TRIED = bytes(65536)
 
 
+def is_no_room(error: BaseException | None) -> bool:
+    """Whether `error` says that there is no room, rather than that something is broken."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
 def no_room(rundir: RunDir) -> bool:
     """Whether a file in the run directory cannot grow where the journal's files end now.
 
@@ -21,5 +26,5 @@ def no_room(rundir: RunDir) -> bool:
             written = os.pwrite(scratch.fileno(), _TRIED, end)
             os.fsync(scratch.fileno())
     except OSError as error:
-        return error.errno in _NO_ROOM
+        return is_no_room(error)
     return written < len(_TRIED)

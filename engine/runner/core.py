@@ -15,7 +15,6 @@ from typing import Protocol
 
 import anyio
 import anyio.abc
-from anyio import to_thread
 
 from engine.forecast.simulation import Outcomes
 from engine.journal.checkpoints import prune, write_checkpoint
@@ -30,9 +29,7 @@ from engine.machine.state import State
 from engine.machine.transitions import RunStatus
 from engine.runner.clock import RunClock
 from engine.runner.feed import Feed
-
-_ROOM_POLL_S = 1.0
-"""Seconds between two tries to write when the disk is full."""
+from engine.runner.writing import Writer
 
 
 class World(Protocol):
@@ -75,8 +72,7 @@ class Runner:
         on_trouble: Callable[[str], None] = lambda _trouble: None,
     ) -> None:
         self.clock = clock
-        self.trouble = ""
-        self._on_trouble = on_trouble
+        self._writer = Writer(on_trouble)
         self._machine = machine
         self._journal = journal
         self._world = world
@@ -93,8 +89,11 @@ class Runner:
         self._busy = 0
         """Commands being carried out in the world: as long as there are any, a jumping clock stands still."""
         self._stops: dict[tuple[str, ev.Purpose], anyio.Event] = {}
-        self._writer = anyio.CapacityLimiter(1)
         self._group: anyio.abc.TaskGroup
+
+    @property
+    def trouble(self) -> str:
+        return self._writer.trouble
 
     @property
     def state(self) -> State:
@@ -105,6 +104,8 @@ class Runner:
         """Hand in a report. To be called in the event loop's thread; never waits."""
         self._inbox.append(report)
         self._news.set()
+        if isinstance(report, rep.Stop) and not report.drain:
+            self._writer.hurry()
 
     def now_t(self) -> float:
         return self.clock.t()
@@ -175,23 +176,12 @@ class Runner:
                 self.report(answer)
 
     async def _commit(self, events: list[ev.Event]) -> None:
-        """Make `events` durable, and then known. Waits, and says so, for as long as there is no room."""
-        while events:
-            try:
-                await to_thread.run_sync(self._append, events, limiter=self._writer)
-            except (JournalFull, JournalBusy) as error:
-                self._note_trouble(str(error))
-                await anyio.sleep(_ROOM_POLL_S)
-                continue
-            self._note_trouble("")
+        """Make `events` durable, and then known. Waits, and says so, for as long as there is no room; but
+        nothing waits for the first event, before which a run can still be refused."""
+        if events:
+            await self._writer.write("journal", partial(self._append, events), wait=events[0].seq > 1)
             for feed in self._feeds:
                 feed.publish(events)
-            return
-
-    def _note_trouble(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
-            self._on_trouble(trouble)
 
     def _append(self, events: list[ev.Event]) -> None:
         self._journal.append(events)
@@ -268,27 +258,27 @@ class Runner:
                 return
 
     async def _save(self, command: cmd.SaveCheckpoint) -> rep.Report:
-        return await to_thread.run_sync(self._write_checkpoint, command, limiter=self._writer)
+        try:
+            return await self._writer.write(command.checkpoint, partial(self._write_checkpoint, command))
+        except (CheckpointUnwritable, JournalBusy, JournalFull, OSError) as error:
+            return rep.CheckpointNotWritten(
+                checkpoint=command.checkpoint, trigger=command.trigger, reason=str(error)
+            )
 
     def _write_checkpoint(self, command: cmd.SaveCheckpoint) -> rep.Report:
         journal = self._journal
         now = self.clock.now()
-        try:
-            # An engine that was stopped, and woke after another took over, must not write over its files.
-            with journal.held():
-                position_hash = journal.hash_at(command.position)
-                file = write_checkpoint(
-                    journal.rundir,
-                    command.checkpoint,
-                    command.trigger,
-                    command.position,
-                    position_hash,
-                    command.content,
-                    now.at,
-                )
-        except (CheckpointUnwritable, JournalBusy, JournalFull, OSError) as error:
-            return rep.CheckpointNotWritten(
-                checkpoint=command.checkpoint, trigger=command.trigger, reason=str(error)
+        # An engine that was stopped, and woke after another took over, must not write over its files.
+        with journal.held():
+            position_hash = journal.hash_at(command.position)
+            file = write_checkpoint(
+                journal.rundir,
+                command.checkpoint,
+                command.trigger,
+                command.position,
+                position_hash,
+                command.content,
+                now.at,
             )
         return rep.CheckpointWritten(
             checkpoint=command.checkpoint,
