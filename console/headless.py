@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import anyio
+from anyio import to_thread
 
 from console.run_view import RunView
 from console.sentences import sentence
@@ -41,7 +42,8 @@ def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
 
         async def watch() -> None:
             async for events in feed:
-                watcher.watch(events)
+                # In a thread: whoever reads the output may stop reading, and must not stop the run by it.
+                await to_thread.run_sync(watcher.watch, events)
 
         async with anyio.create_task_group() as both:
             both.start_soon(watch)
