@@ -16,8 +16,9 @@ def outlive_requests() -> None:
 
 async def heed_signals(runner: Runner, actor: str) -> None:
     """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, SIGUSR1 as one for a checkpoint. Runs until
-    it is cancelled."""
-    heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    it is cancelled. What this process was started to ignore (SIGHUP, by nohup) it goes on ignoring."""
+    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    heeded = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     try:
         with anyio.open_signal_receiver(*heeded) as received:
             async for number in received:
