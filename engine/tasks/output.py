@@ -7,8 +7,9 @@ whatever a task prints.
 import codecs
 from collections import deque
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from engine.tasks.sanitise import TAB_WIDTH, Cleaner, Redactor, clean_value, neutralise
 
@@ -40,17 +41,17 @@ class OutputSink:
         file_bytes: int = FILE_BYTES,
     ) -> None:
         self.path = path
-        self.not_kept = ""
-        """Why output is missing from the file (a full disk); empty where nothing is."""
         self._redactor = redactor or Redactor()
         self._cleaner = Cleaner(self._redactor)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._tail = _Tail(tail_lines, tail_bytes)
         self._on_lines = on_lines
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._room = file_bytes
         self._left_out = 0
         self._lines_left_out = 0
+        self._missing = 0
+        self._why = ""
 
     def write(self, data: bytes) -> None:
         """Take output as the task printed it."""
@@ -71,9 +72,15 @@ class OutputSink:
             self._lines_left_out += 1 if self._left_out else 0
         if self._left_out:
             self._keep_end()
+        self._append(b"")
         if self._file:
             self._file.close()
             self._file = None
+
+    @property
+    def not_kept(self) -> str:
+        """Why output is missing from the file (a full disk, say); empty where nothing is."""
+        return f"output could not be kept in {self.path}: {self._why}" if self._missing else ""
 
     def tail(self) -> str:
         """The end of the output so far: what `output` rules of a plan are matched against."""
@@ -124,16 +131,27 @@ class OutputSink:
         self._append(f"\n… {missing:,} bytes of output are left out here …\n".encode() + end)
 
     def _append(self, data: bytes) -> None:
-        if not data or self.not_kept:
-            return
+        """A full disk must not end the task whose output it was: what does not fit is counted, and that is
+        told in its place as soon as something fits again."""
+        left = self._gap() + data
         try:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("ab", buffering=0)
-            self._file.write(data)
+            while left:
+                left = left[self._opened().write(left) :]
+            self._missing = 0
         except OSError as error:
-            # A full disk must not end the task whose output it was.
-            self.not_kept = f"output could not be kept in {self.path}: {error.strerror or error}"
+            self._missing = len(left) if len(left) <= len(data) else self._missing + len(data)
+            self._why = error.strerror or str(error)
+
+    def _gap(self) -> bytes:
+        if not self._missing:
+            return b""
+        return f"\n… {self._missing:,} bytes of output are missing here: {self._why} …\n".encode()
+
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            self.path.parent.mkdir(exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+        return self._file
 
 
 class _Tail:

@@ -1,4 +1,4 @@
-"""A runner without room for its journal or checkpoints waits, says so, and goes on; meanwhile it can be stopped."""
+"""A runner without room for its journal or checkpoints waits, says so, and goes on; and it can be stopped."""
 
 import errno
 from collections.abc import Callable

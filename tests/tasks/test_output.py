@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 from engine.tasks.output import LINE_LIMIT, TAIL_BYTES, OutputSink
@@ -101,6 +102,43 @@ def test_output_that_cannot_be_kept_is_told_and_ends_nothing(tmp_path: Path) -> 
     sink.close()
     assert sink.tail() == "heard all the same"
     assert "could not be kept" in sink.not_kept
+
+
+def test_what_did_not_fit_on_the_disk_is_told_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = OutputSink(path)
+    sink.write(b"before\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        sink.write(b"in\nwhile it was full\n")
+        sink.write(b"and still\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "before\nin\n"
+    sink.write(b"after\n")
+    sink.close()
+    assert (
+        path.read_text() == "before\nin\n\n… 28 bytes of output are missing here: File too large …\nafter\n"
+    )
+    assert sink.tail() == "before\nin\nwhile it was full\nand still\nafter"
+
+
+def test_an_end_that_did_not_fit_is_told_if_it_can_be(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("in the way")
+    sink = OutputSink(tmp_path / "t" / "log")
+    sink.write(b"lost\n")
+    (tmp_path / "t").unlink()
+    sink.close()
+    assert sink.path.read_text() == "\n… 5 bytes of output are missing here: File exists …\n"
+
+
+def test_a_run_directory_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    sink = OutputSink(tmp_path / "gone" / "t" / "log")
+    sink.write(b"x\n")
+    sink.close()
+    assert "could not be kept" in sink.not_kept
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_subscriber_hears_the_newest_lines_of_a_flood_only(tmp_path: Path) -> None:
