@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from console.exits import Exit, speak_of
+from console.exits import Exit, say, speak_of
 from console.streams import ready_streams, say_what_was_lost
 
 app = App(
@@ -334,6 +334,9 @@ def schema() -> int:
 def main() -> None:
     """The program's entry point: run the command, and turn what it came to into the exit code."""
     ready_streams()
+    if not sys.argv[1:]:
+        say("wesley-console PLAN opens the console on a plan; wesley-console --help says what else there is")
+        sys.exit(Exit.USAGE)
     try:
         code = app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:
