@@ -50,7 +50,7 @@ class Orphans:
         return str(self.program.inspect("r1")["question"]["evidence"])
 
     def resume(self, *flags: str) -> int:
-        return self.program.process("resume", "r1", "--headless", *flags).code
+        return self.program("resume", "r1", "--headless", *flags).code
 
     def alive(self) -> list[psutil.Process]:
         return [p for p in self.left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
