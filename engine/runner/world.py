@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from engine.forecast.faults import Faults
+from engine.journal.room import no_room
 from engine.journal.rundir import RunDir
 from engine.machine import reports as rep
 from engine.machine.events import Purpose
@@ -123,6 +125,8 @@ class RealWorld:
 
     async def probe(self, task: str, attempt: int, resource: str, waited_s: float) -> rep.Report:  # noqa: ARG002
         found = self._tasks[task]
+        if resource == "disk" and await to_thread.run_sync(no_room, self._rundir):
+            return rep.ProbeAnswered(task=task, available=False, detail="the state directory has no room")
         job = self._job(found, attempt, "run", found.run)
         available, detail = await executor_for(found.run.kind).probe(resource, job)
         return rep.ProbeAnswered(task=task, available=available, detail=detail)

@@ -36,6 +36,9 @@ _LACKING = {
     errno.ENOSPC: "disk",
     errno.EDQUOT: "disk",
     errno.EFBIG: "disk",
+    errno.ENOSPC: "disk",
+    errno.EDQUOT: "disk",
+    errno.EFBIG: "disk",
 }
 _WRONG = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG}
 

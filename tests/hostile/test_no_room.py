@@ -1,7 +1,9 @@
 """A runner without room for its journal or checkpoints waits, says so, and goes on; and it can be stopped."""
 
 import errno
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,15 @@ import pytest
 
 from engine.journal.errors import CheckpointUnwritable, JournalFull
 from engine.journal.journal import Journal
+from engine.journal.rundir import create_run_dir
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.transitions import RunStatus
+from engine.plan.models import FailureClass
 from engine.runner import core, writing
 from engine.runner.core import Runner
+from engine.runner.world import RealWorld
+from engine.tasks.sanitise import Redactor
 from tests.runner.stage import StageWorld, journaled, plan_of, staged
 
 CHAIN = ({"id": "a"}, {"id": "b", "needs": ["a"], "risk": 0.9})
@@ -74,6 +80,38 @@ def test_a_checkpoint_that_fails_for_another_reason_is_not_tried_again(
         failures = [event for event in journaled(rundir) if isinstance(event, ev.CheckpointFailed)]
     assert len(failures) == 1
     assert state.status is RunStatus.PAUSED
+
+
+def world_of(folder: Path) -> RealWorld:
+    rundir = create_run_dir(folder, "r")
+    for name in (rundir.journal, rundir.wal):
+        name.write_bytes(b"")
+    return RealWorld(plan_of({"id": "a"}), "r", rundir, folder, {}, Redactor())
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_task_whose_processes_cannot_be_written_down_waits_for_the_disk(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    with no_file_larger_than(0):
+        found = anyio.run(world.attempt, "a", 1, "run", anyio.Event())
+        assert isinstance(found, rep.Failed)
+        assert (found.failure_class, found.resource, found.effect) == (FailureClass.RESOURCE, "disk", "none")
+        probed = anyio.run(world.probe, "a", 1, "disk", 1.0)
+        assert isinstance(probed, rep.ProbeAnswered)
+        assert not probed.available
+    probed = anyio.run(world.probe, "a", 1, "disk", 1.0)
+    assert isinstance(probed, rep.ProbeAnswered)
+    assert probed.available, probed.detail
+    assert isinstance(anyio.run(world.attempt, "a", 2, "run", anyio.Event()), rep.Succeeded)
 
 
 @pytest.mark.usefixtures("polls")

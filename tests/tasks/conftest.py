@@ -26,6 +26,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def make_job(tmp_path: Path) -> Iterator[MakeJob]:
     made: list[Job] = []
+    (tmp_path / "output").mkdir()
 
     def make(
         action: dict[str, Any],

@@ -291,6 +291,6 @@ async def test_disk_and_memory_are_looked_at_and_the_rest_is_tried(make_job: Mak
     executor = ShellExecutor()
     available, detail = await executor.probe("disk", job)
     assert available
-    assert "free in" in detail
+    assert "free on the disk" in detail
     assert (await executor.probe("memory", job))[0]
     assert (await executor.probe("processes", job))[0]
