@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +14,7 @@ from console.run_view import RunView
 from console.sentences import sentence
 from engine.journal.journal import Journal
 from engine.journal.public import public_json
-from engine.journal.rundir import RunDir
+from engine.journal.rundir import RunDir, run_dir, state_dir
 from engine.machine.events import Event
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
@@ -82,8 +83,9 @@ class JsonLines:
 class Lines:
     """A line for each event that tells something, and a last one with the result."""
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: RunView, rundir: RunDir) -> None:
         self._view = view
+        self._rundir = rundir
 
     def watch(self, events: Sequence[Event]) -> None:
         self._view.fold(events)
@@ -92,19 +94,20 @@ class Lines:
                 print(f"{event.at:%H:%M:%S}  {sentence(event)}", flush=True)
 
     def close(self) -> None:
-        for line in closing_lines(self._view.newest):
+        for line in closing_lines(self._view.newest, self._rundir):
             print(line, flush=True)
 
 
 class Progress:
     """On a terminal: what matters as lines, and under them what is running and how far it has come."""
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: RunView, rundir: RunDir) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
         self._view = view
+        self._rundir = rundir
         self._console = Console(highlight=False)
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
@@ -121,15 +124,15 @@ class Progress:
         state = self._view.newest
         for event in events:
             if event.kind not in _QUIET:
-                self._console.print(f"{event.at:%H:%M:%S}  {sentence(event)}", markup=False)
+                self._console.print(f"{event.at:%H:%M:%S}  {sentence(event)}", markup=False, soft_wrap=True)
         running = ", ".join(state.with_status(TaskStatus.RUNNING)[:4])
         described = f"{state.status}: {running}" if running else str(state.status)
         self._bar.update(self._row, completed=state.settled, description=described[:48])
 
     def close(self) -> None:
         self._bar.stop()
-        for line in closing_lines(self._view.newest):
-            self._console.print(line, markup=False)
+        for line in closing_lines(self._view.newest, self._rundir):
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 def watcher_for(run: OpenRun, *, as_json: bool) -> Watcher:
@@ -137,10 +140,11 @@ def watcher_for(run: OpenRun, *, as_json: bool) -> Watcher:
         return JsonLines(run.id, run.rundir)
     view = RunView(run.plan)
     view.fold(run.events)
-    return Progress(view) if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else Lines(view)
+    on_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return Progress(view, run.rundir) if on_terminal else Lines(view, run.rundir)
 
 
-def closing_lines(state: State) -> list[str]:
+def closing_lines(state: State, rundir: RunDir) -> list[str]:
     """What came of the run, and what to do next."""
     if not state.started:
         return []
@@ -151,5 +155,11 @@ def closing_lines(state: State) -> list[str]:
     for question in state.questions.values():
         lines.append(f"  open question about {question.task}: {question.reason}")
     if not state.finished or state.status != "completed":
-        lines.append(f"  go on with: wesley-console resume {state.run}")
+        lines.append(f"  go on with: wesley-console resume {_name_of(rundir)}")
     return lines
+
+
+def _name_of(rundir: RunDir) -> str:
+    """What the run is found by: its id where runs are looked for without being told, else its directory."""
+    by_itself = rundir.path == run_dir(state_dir(None), rundir.id).path
+    return rundir.id if by_itself else shlex.quote(str(rundir.path))

@@ -148,7 +148,7 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
         actor=options.actor,
         speed=options.speed,
     )
-    return _told(session.show(app))
+    return _told(session.show(app), run_dir(state_dir, run_id))
 
 
 def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exit:
@@ -171,7 +171,7 @@ def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exi
         actor=options.actor,
         speed=options.speed,
     )
-    return _told(session.show(app))
+    return _told(session.show(app), rundir)
 
 
 def show_drill(drill: LoadedDrill, state_dir: Path, options: Options) -> Exit:
@@ -194,8 +194,8 @@ def show_drill(drill: LoadedDrill, state_dir: Path, options: Options) -> Exit:
     return exit_code(state) if state.started else Exit.OK
 
 
-def _told(state: State) -> Exit:
+def _told(state: State, rundir: RunDir) -> Exit:
     """Say on the terminal, now that it is the shell's again, what came of the run."""
-    for line in closing_lines(state):
+    for line in closing_lines(state, rundir):
         print(line)
     return exit_code(state) if state.started else Exit.OK
