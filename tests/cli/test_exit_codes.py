@@ -1,7 +1,10 @@
 """The exit codes 0 to 7, each come by honestly, and never a traceback for a mistake of the user's."""
 
+import shutil
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -82,6 +85,35 @@ def test_4_by_a_signal_which_ends_what_is_running_and_is_recorded(
     assert program.statuses("r") == {"a": "cancelled", "b": "pending"}
 
 
+def test_a_signal_that_the_shell_had_ignored_is_ignored(program: Program, gate: Gate) -> None:
+    """As `nohup` has it."""
+    plan = write_plan(program.folder, f'  - {{id: a, run: {{shell: "{gate.stop}"}}}}\n')
+    child = program.spawn(
+        "run", plan, "--headless", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    with live(child):
+        gate.reached()
+        child.send_signal(signal.SIGHUP)
+        gate.open()
+        ended(child).wants(0)
+
+
+def test_4_by_a_target_that_is_damaged(program: Program) -> None:
+    (program.folder / "app.db").write_text("this is no database, and never was, whatever it is called" * 100)
+    plan = write_plan(
+        program.folder,
+        '  - {id: a, run: {sql: "SELECT 1 FROM t", on: app}}\n',
+        targets="{app: {sqlite: app.db}}",
+    )
+    told = program("run", plan, "--headless", "--run-id", "r").wants(4)
+    assert "damaged" in told.out
+    assert program.inspect("r")["status"] == "failed"
+    (program.folder / "app.db").unlink()
+    with closing(sqlite3.connect(program.folder / "app.db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    program("resume", "r", "--headless", "--on-unknown", "retry").wants(0)
+
+
 def test_7_owned_by_a_live_engine(program: Program, gate: Gate) -> None:
     plan = write_plan(program.folder, f'  - {{id: a, run: {{shell: "{gate.stop}"}}}}\n')
     with live(program.spawn("run", plan, "--headless", "--run-id", "r")) as child:
@@ -102,6 +134,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a cut tail": lambda run: (run / "journal.db").write_bytes((run / "journal.db").read_bytes()[:-4096]),
     "a flipped byte in a checkpoint": lambda run: _flip(next((run / "checkpoints").iterdir())),
     "no journal at all": lambda run: (run / "journal.db").unlink(),
+    "a file in the place of its checkpoints": lambda run: _replace_folder(run / "checkpoints"),
+    "a later format": lambda run: _of_a_later_format(run / "journal.db"),
     "something else in its place": lambda run: (run / "journal.db").write_text("not a database"),
 }
 
@@ -111,6 +145,16 @@ def _flip(file: Path) -> None:
     at = data.rfind(b"completed")
     data[at] ^= 1
     file.write_bytes(data)
+
+
+def _replace_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def _of_a_later_format(journal: Path) -> None:
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = 1000 WHERE key = 'format'")
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -1,5 +1,6 @@
 """Runs that ended before their end, by whatever, taken up again: nothing is lost, nothing is done twice."""
 
+import shlex
 import signal
 import sqlite3
 from contextlib import closing
@@ -190,6 +191,46 @@ def _contents(run: Path) -> dict[str, bytes]:
         for path in sorted(run.rglob("*"))
         if path.is_file() and path.name not in passing
     }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+def test_a_rollback_cut_off_in_the_middle_of_a_step_is_finished(
+    program: Program, gate: Gate, number: signal.Signals
+) -> None:
+    undo = f"echo -b >> w; test -e go || {{ {gate.stop}; }}"
+    plan = write_plan(
+        program.folder,
+        f"""
+  - {{id: a, run: {{shell: "echo +a >> w"}}, rollback: {{shell: "echo -a >> w"}}}}
+  - {{id: b, run: {{shell: "echo +b >> w"}}, rollback: {{shell: "{undo}"}}, needs: [a]}}
+  - {{id: c, run: {{shell: "exit 64"}}, needs: [b], critical: true}}
+""",
+        checkpoints="{progress: 100}",
+    )
+    with live(program.spawn("run", plan, "--headless", "--run-id", "r")) as child:
+        gate.reached()
+        kill_tree(child.pid) if number == signal.SIGKILL else child.send_signal(number)
+        child.wait()
+    (program.folder / "go").touch()
+    program("resume", "r", "--headless").wants(6)
+    question = program.inspect("r")["question"]
+    assert (question["about"], question["task"]) == ("rollback_step", "b")
+    assert (program.folder / "w").read_text().split() == ["+a", "+b", "-b"]
+    program("resume", "r", "--headless", "--on-unknown", "rollback").wants(5)
+    assert (program.folder / "w").read_text().split() == ["+a", "+b", "-b", "-b", "-a"]
+    assert program.statuses("r") == {"a": "rolled_back", "b": "rolled_back", "c": "failed"}
+
+
+def test_what_is_said_last_is_how_to_go_on_wherever_the_run_lives(program: Program) -> None:
+    plan = write_plan(program.folder, '  - {id: a, run: {shell: "test -e ok"}}\n')
+    elsewhere = program.folder / "else where"
+    for run, where in (("here", []), ("there", ["--state-dir", elsewhere])):
+        out = program("run", plan, "--headless", "--run-id", run, *where).wants(6).out
+        (program.folder / "ok").touch()
+        said = shlex.split(out.splitlines()[-1].partition("go on with: wesley-console ")[2])
+        program(*said, "--headless", "--on-unknown", "retry", folder=Path("/")).wants(0)
+        assert program("inspect", run, "--json", *where).wants(0).json["status"] == "completed"
+        (program.folder / "ok").unlink()
 
 
 def test_a_run_that_never_started_is_refused_and_its_plan_can_be_run(program: Program) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def test_a_run_goes_on_when_nobody_reads_any_more(program: Program, gate: Gate, 
         assert child.stderr is not None
         assert child.stderr.read() == ""
     assert program.inspect("r")["status"] == "completed"
+
+
+def test_a_run_does_not_wait_for_who_reads_slowly(program: Program, gate: Gate) -> None:
+    """Far more is told than a pipe holds, and nobody reads before the last task has been reached."""
+    many = "".join(f"  - {{id: t{n}, run: {{simulate: {{duration: 0s}}}}}}\n" for n in range(150))
+    needs = ", ".join(f"t{n}" for n in range(150))
+    plan = write_plan(
+        program.folder, f'{many}  - {{id: last, run: {{shell: "{gate.stop}"}}, needs: [{needs}]}}\n'
+    )
+    with live(program.spawn("run", plan, "--json", "--run-id", "r")) as child:
+        gate.reached()
+        child.send_signal(signal.SIGTERM)
+        result = ended(child).wants(4)
+    assert len(result.out) > 100_000
+    assert result.out == program("events", "r").out
 
 
 @pytest.mark.parametrize("output", ["--headless", "--json"])

@@ -243,6 +243,32 @@ def test_flags_of_run_go_over_the_plan(program: Program) -> None:
     assert not program.state.exists()
 
 
+def test_train_lists_its_drills_where_there_is_no_terminal(program: Program) -> None:
+    listed = program.process("train").wants(0).out
+    drills = sorted(path.parent.name for path in SAMPLES.glob("drills/*/drill.yaml"))
+    assert sorted(line.partition(":")[0] for line in listed.splitlines()) == drills
+    assert len(drills) >= 3
+
+
+def test_without_arguments_it_says_what_it_can_do(program: Program) -> None:
+    said = program().wants(2)
+    assert said.out == ""
+    assert "--help" in said.err
+    assert "PLAN" in said.err
+
+
+@pytest.mark.parametrize(
+    "command", [("forecast", "plan.yaml"), ("runs",), ("check", "plan.yaml"), ("--help",)]
+)
+def test_a_narrow_dumb_terminal_gets_it_too(told: Told, command: tuple[str, ...]) -> None:
+    narrow = Program(
+        told.program.folder, told.program.state, {"COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1"}
+    )
+    shown = narrow(*command).wants(0).out
+    assert shown
+    assert "\x1b" not in shown
+
+
 def test_samples_can_be_copied_out_and_run(program: Program) -> None:
     assert "shop: plan.yaml" in program("samples").wants(0).out
     program("samples", "shop").wants(0)
