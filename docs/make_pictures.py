@@ -79,7 +79,9 @@ async def take(
 
 async def main(size: tuple[int, int]) -> None:
     _, events = recorded()
-    started = next(i for i, e in enumerate(events) if isinstance(e, TaskStarted) and e.task == "link-addresses")
+    started = next(
+        i for i, e in enumerate(events) if isinstance(e, TaskStarted) and e.task == "link-addresses"
+    )
     asked = next(i for i, e in enumerate(events) if isinstance(e, QuestionOpened))
     await take("running", size, events[: started + 1], 1.2)
     await take("question", size, events[: asked + 1], 20.0)

@@ -69,7 +69,7 @@ _RETRY = Choice(
 _LOOK_AGAIN = Choice(
     key="g",
     title="Look again",
-    means="Looks again whether {task} still runs, and what it has done. You are asked again if nothing tells.",
+    means="Looks again whether {task} still runs, and what it has done. Asks again if nothing tells.",
     draft=Draft(action="resume", mode="look_again"),
 )
 _END = Choice(

@@ -38,7 +38,9 @@ def test_a_failure(snap_compare: Snap, size: tuple[int, int]) -> None:
     assert snap_compare(StageApp(), terminal_size=size, run_before=_after(_ask(stages.failure())))
 
 
-@pytest.mark.parametrize("make", [stages.doubt, stages.still_running, stages.rollback_step, stages.rollback_scope])
+@pytest.mark.parametrize(
+    "make", [stages.doubt, stages.still_running, stages.rollback_step, stages.rollback_scope]
+)
 def test_other_questions(snap_compare: Snap, make: Callable[[], Stage]) -> None:
     assert snap_compare(StageApp(), terminal_size=(80, 24), run_before=_after(_ask(make())))
 
