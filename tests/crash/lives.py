@@ -32,7 +32,7 @@ _LONGEST_S = 60
 
 
 class Life(NamedTuple):
-    """How a life ended: an exit code, or KILLED; the points it came to, where it was not killed; where it was."""
+    """How a life ended: an exit code or KILLED, and the points it came to, or that at which it was killed."""
 
     code: int
     points: list[Point]

@@ -69,10 +69,10 @@ class Armed:
             return real_open(path, flags, *arguments, **named)
 
         def syncing(fd: int) -> None:
-            # What was written before it may be there in part only: of a file under a name that nobody reads.
+            # What was written before it may be there in part only.
             half = os.fstat(fd).st_size // 2
-            unread = stat.S_ISREG(os.fstat(fd).st_mode) and _name(fd).endswith((".tmp", ".new"))
-            self.reach(f"fsync {_name(fd)}", (lambda: real_truncate(fd, half)) if unread else None)
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            self.reach(f"fsync {_name(fd)}", (lambda: real_truncate(fd, half)) if is_file else None)
             real_fsync(fd)
 
         real_truncate = os.truncate

@@ -139,6 +139,15 @@ STORIES = [
         + _shell("three", "wave: w2", "needs: [one]", "risk: 0.8"),
     ),
     Story(
+        "shell that outlives its engine",
+        "workers: 2\n"
+        + _QUIET
+        + "tasks:\n"
+        + _shell("slow", first="sleep 0.3; ")
+        + _shell("apart", _SEEN.format("apart"), first="setsid sleep 0.3; ")
+        + _shell("last", "needs: [slow, apart]"),
+    ),
+    Story(
         "a failure that passes",
         "retry: {base: 10ms, cap: 10ms}\nworkers: 2\n"
         + _QUIET
