@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from engine.forecast.faults import Faults
 from engine.forecast.outcomes import simulated_outcomes
-from engine.journal.errors import NeverStarted, RunExists
+from engine.journal.errors import NeverStarted, RunExists, StateDirUnusable, WriteError
 from engine.journal.history import read_history
 from engine.journal.integrity import has_begun
 from engine.journal.journal import Journal
@@ -98,9 +99,14 @@ def new_run(
     run = new_run_id(plan.name, datetime.now(UTC)) if run_id is None else run_id
     with ExitStack() as stack:
         rundir = _run_dir(state, run)
-        stack.enter_context(own(rundir))
         digest = plan_hash(plan)
-        journal = stack.enter_context(Journal.create(rundir, run, pin(plan), digest))
+        try:
+            stack.enter_context(own(rundir))
+            stack.callback(_leave_nothing, rundir)
+            journal = stack.enter_context(Journal.create(rundir, run, pin(plan), digest))
+        except (StateDirUnusable, WriteError):
+            rmtree(rundir.path, ignore_errors=True)
+            raise
         first = rep.Begin(
             run=run,
             plan_hash=digest,
@@ -125,6 +131,12 @@ def _run_dir(state: Path, run: str) -> RunDir:
         if has_begun(RunDir(Path(exists.where))):
             raise
         return create_run_dir(state, run, again=True)
+
+
+def _leave_nothing(rundir: RunDir) -> None:
+    """Remove what there is of a run that never got to its first event."""
+    if not has_begun(rundir):
+        rmtree(rundir.path, ignore_errors=True)
 
 
 def require_startable(loaded: LoadedPlan, plan: Plan, options: Options) -> None:
