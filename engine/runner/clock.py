@@ -12,7 +12,8 @@ from engine.machine.reports import Now
 
 
 class RunClock:
-    """A clock that reads `start_t` now and runs `speed` times as fast as the world; `math.inf` jumps.
+    """A clock that reads `start_t` when it is started (or made), and runs `speed` times as fast as the world;
+    `math.inf` jumps.
 
     A jumping clock stands still until `jump` moves it. The wall clock is the world's in every case: it says
     when something was really recorded, not when a simulation imagines it."""
@@ -23,6 +24,10 @@ class RunClock:
         self.jumps = math.isinf(speed)
         self._origin = time.monotonic()
         self._jumped_t = start_t
+
+    def start(self) -> None:
+        """Go on from `start_t`: the run begins only now, whatever it took to get here."""
+        self._origin = time.monotonic()
 
     def t(self) -> float:
         """Seconds on the run's clock."""

@@ -116,6 +116,7 @@ class Runner:
 
     async def run(self) -> State:
         """Raises what the journal raises when it can no longer be written; attempts are ended then."""
+        self.clock.start()
         try:
             async with anyio.create_task_group() as self._group:
                 while not await self._turn():
