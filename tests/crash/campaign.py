@@ -88,7 +88,7 @@ def live_on(stage: Stage, kills: dict[int, Kill], tally: Tally | None = None) ->
         if life.died_at and tally:
             tally.reached += 1
             tally.kinds[life.died_at.name] += 1
-        if life.code not in (0, 3, 5, 6, KILLED):
+        if life.code not in (0, 3, 4, 5, 6, KILLED):
             raise Broken(f"an engine ended with exit code {life.code}")
         state = judge_standing(stage.folder, stage.rundir)
         if state and state.status == stage.story.ends and life.code != KILLED:

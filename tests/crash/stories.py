@@ -22,8 +22,9 @@ Answer = tuple[str, str | None]
 @dataclass(frozen=True)
 class Story:
     """`ends`: the status that the run comes to in the end. `answers`: what the operator answers to questions
-    that are not about a doubt, by task; a doubt is answered by what is really there. `saved_by_hand`: a
-    checkpoint is taken when the run stands at its first question."""
+    that are not about a doubt, by task; once that was answered, by `TASK again`, if there is such a one. A
+    doubt is answered by what is really there. `saved_by_hand`: a checkpoint is taken when the run stands at
+    its first question."""
 
     name: str
     plan: str
@@ -75,7 +76,9 @@ def honest(folder: Path, story: Story) -> Callable[[State, Question], Answer]:
             settled = Witness(folder).stands(task) == (0 if undoing else 1)
             return ("skip", "assert_done") if settled else ("retry", None)
         assert story.answers is not None, f"nobody should have asked: {question}"
-        return story.answers[task]
+        answer = story.answers[task]
+        given = any((made.task, made.action, made.mode) == (task, *answer) for made in state.decisions)
+        return story.answers.get(f"{task} again", answer) if given else answer
 
     return answer
 
@@ -201,7 +204,7 @@ STORIES = [
         "rollback: {shell: 'exit 3'}}\n"
         + _shell("fatal", "needs: [stuck, left]", "critical: true", first="exit 64; "),
         ends="rolled_back",
-        answers={"stuck": ("retry", None), "left": ("skip", "leave_applied")},
+        answers={"stuck": ("retry", None), "left": ("abort", None), "left again": ("skip", "leave_applied")},
     ),
     Story(
         "back by decision, and on again",
