@@ -76,10 +76,6 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def remount(folder: Path, option: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
-
-
 def fill(folder: Path) -> Path:
     """A file that takes all the room there is."""
     path = folder / "filler"
