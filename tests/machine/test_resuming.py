@@ -141,6 +141,7 @@ def test_a_rollback_that_was_decided_is_carried_out_once_the_doubt_is_settled() 
     run = World(plan(task("a", critical=True), task("b"))).fail("a", FailureClass.PERMANENT).resume()
     assert not run.of(ev.RollbackStarted)
     assert run.found("b", True).jobs == {("b", "rollback"): 1}
+    assert not run.of(ev.QuestionOpened)
 
 
 def test_a_checkpoint_at_a_barrier_that_was_lost_is_asked_for_again() -> None:
