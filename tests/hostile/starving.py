@@ -10,8 +10,6 @@ from pathlib import Path
 
 import psutil
 
-from tests.cli.program import ENTRY
-
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 
 FSYNC_FAILS = """
@@ -42,16 +40,11 @@ Journal.append = failing
 """Before ENTRY: from the third append on, every fsync of the writing thread fails."""
 
 
-def with_full_disk_for(bytes_left: int) -> str:
-    """An entry with which no file may get larger than `bytes_left`, from the start."""
-    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes_left}, -1)); {ENTRY}"
-
-
 @contextmanager
-def no_room(pid: int) -> Iterator[None]:
-    """For the length of the block, no file that the process writes to can grow."""
+def no_room(pid: int, size: int = 0) -> Iterator[None]:
+    """For the length of the block, no file that the process writes to gets larger than `size` bytes."""
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:

@@ -1,9 +1,8 @@
 """A runner without room for its journal or checkpoints waits, says so, and goes on; and it can be stopped."""
 
 import errno
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from engine.runner import core, writing
 from engine.runner.core import Runner
 from engine.runner.world import RealWorld
 from engine.tasks.sanitise import Redactor
+from tests.hostile.starving import no_room
 from tests.runner.stage import StageWorld, journaled, plan_of, staged
 
 CHAIN = ({"id": "a"}, {"id": "b", "needs": ["a"], "risk": 0.9})
@@ -89,19 +89,9 @@ def world_of(folder: Path) -> RealWorld:
     return RealWorld(plan_of({"id": "a"}), "r", rundir, folder, {}, Redactor())
 
 
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_task_whose_processes_cannot_be_written_down_waits_for_the_disk(tmp_path: Path) -> None:
     world = world_of(tmp_path)
-    with no_file_larger_than(0):
+    with no_room(os.getpid()):
         found = anyio.run(world.attempt, "a", 1, "run", anyio.Event())
         assert isinstance(found, rep.Failed)
         assert (found.failure_class, found.resource, found.effect) == (FailureClass.RESOURCE, "disk", "none")

@@ -1,20 +1,21 @@
 """The state directory read-only, in the way, full, removed, or breaking: before a start and in flight."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.cli.program import ENTRY, Gate, Program, await_line, ended, live, write_plan
+from tests.cli.program import ENTRY, Gate, Program, Result, await_line, ended, live, write_plan
 from tests.hostile.starving import (
     FSYNC_FAILS,
     as_everybody,
     fill,
     no_room,
     small_disk,
-    with_full_disk_for,
 )
 
 TASKS = """\
@@ -68,30 +69,48 @@ def read_only_above(state: Path) -> None:
     (state / "runs").chmod(0o500)
 
 
-@pytest.mark.parametrize("spoil", [in_the_way, runs_in_the_way, dangling, read_only, read_only_above])
-def test_a_state_directory_that_cannot_be_used_is_refused(
+@pytest.mark.parametrize("spoil", [in_the_way, runs_in_the_way, dangling])
+def test_a_state_directory_that_is_none_is_refused(
     program: Program, plan: Path, spoil: Callable[[Path], None]
 ) -> None:
     spoil(program.state)
-    before = everything(program.folder.parent)
-    refused = program.process("run", plan, "--headless", preexec_fn=as_everybody).wants(2)
-    assert "the state directory cannot be used" in refused.err
-    assert str(program.state) in refused.err
-    assert "--state-dir" in refused.err
-    assert refused.out == ""
-    assert everything(program.folder.parent) == before
+    with refusal(program):
+        refused_for_the_directory(program, program("run", plan, "--headless"))
+
+
+@pytest.mark.parametrize("spoil", [read_only, read_only_above])
+def test_a_state_directory_that_may_not_be_written_is_refused(
+    program: Program, plan: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(program.state)
+    with refusal(program):
+        result = program.process("run", plan, "--headless", preexec_fn=as_everybody)
+        refused_for_the_directory(program, result)
 
 
 @pytest.mark.parametrize("room", [0, 1, 100, 4096, 16_384, 32_767])
-def test_a_run_for_which_there_is_no_room_is_refused_and_leaves_nothing(
-    program: Program, plan: Path, room: int
-) -> None:
+def test_a_run_for_which_there_is_no_room_is_refused(program: Program, plan: Path, room: int) -> None:
     (program.state / "runs").mkdir(parents=True)
+    with refusal(program):
+        with no_room(os.getpid(), room):
+            refused = program("run", plan, "--headless").wants(2)
+        assert refused.out == ""
+        assert "make room" in refused.err
+
+
+@contextmanager
+def refusal(program: Program) -> Iterator[None]:
+    """What is refused in the block leaves nothing behind."""
     before = everything(program.folder.parent)
-    refused = program.process("run", plan, "--headless", entry=with_full_disk_for(room)).wants(2)
-    assert refused.out == ""
-    assert "make room" in refused.err
+    yield
     assert everything(program.folder.parent) == before
+
+
+def refused_for_the_directory(program: Program, result: Result) -> None:
+    assert "the state directory cannot be used" in result.wants(2).err
+    assert str(program.state) in result.err
+    assert "--state-dir" in result.err
+    assert result.out == ""
 
 
 # -- in flight -----------------------------------------------------------------------------------------
