@@ -34,6 +34,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.task.rollback if self.purpose == "rollback" else self.task.run
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether it ended in a way that nobody saw."""
+        return isinstance(self.ending, ev.TaskInDoubt)
+
+    @property
     def rerun_is_safe(self) -> bool:
         """Whether running it again does no harm: it left nothing behind, or the plan says that it may."""
         left_nothing = getattr(self.ending, "effect", "unknown") == "none"

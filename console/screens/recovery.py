@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.highlight import highlight
 from textual.widgets import Static
 
-from console.look import CRITICAL, STATUS, one_line, plural
+from console.look import CRITICAL, STATUS, Mark, one_line, plural
 from console.recovery.choices import Choice, choices_for
 from console.recovery.dialog import DecisionDialog
 from console.recovery.facts import Case, capture, output_of
@@ -80,7 +80,7 @@ class RecoveryDialog(DecisionDialog):
 
     def heading(self) -> str:
         open_now = sorted(self.view.newest.questions)
-        heading = _HEADINGS[self.case.question.about]
+        heading = _heading(self.case)
         if len(open_now) < 2 or self.question not in open_now:
             return heading
         return f"{heading}  ·  {open_now.index(self.question) + 1} of {len(open_now)} questions"
@@ -133,9 +133,19 @@ class RecoveryDialog(DecisionDialog):
             self.on_mount()
 
 
+def _heading(case: Case) -> str:
+    if case.question.about == "rollback_step" and case.in_doubt:
+        return "Did this rollback take effect?"
+    return _HEADINGS[case.question.about]
+
+
+def _mark(case: Case) -> Mark:
+    return STATUS[TaskStatus.IN_DOUBT if case.in_doubt else _STATUS[case.question.about]]
+
+
 def _title(case: Case) -> Content:
     task = case.task
-    mark = STATUS[_STATUS[case.question.about]]
+    mark = _mark(case)
     name = [("  ", ""), (task.id, "$quiet")] if task.name else []
     return Content.assemble((f"{mark.glyph} {one_line(task.title)}", f"bold ${mark.colour}"), *name)
 
@@ -144,7 +154,7 @@ def _standing(case: Case) -> Content:
     """Where the task stands in the plan, and how much hangs on it."""
     task = case.task
     parts = [
-        STATUS[_STATUS[case.question.about]].word,
+        _mark(case).word,
         f"phase {task.phase}" if task.phase else "",
         f"wave {task.wave}" if task.wave and task.wave != task.phase else "",
         f"risk {task.risk:g}",
@@ -160,8 +170,7 @@ def _standing(case: Case) -> Content:
 def _facts(case: Case) -> Iterator[tuple[str, Content | str]]:
     undoing = case.purpose == "rollback"
     yield "undo with" if undoing else "ran", _ran(case.ran)
-    doubt = isinstance(case.ending, TaskInDoubt)
-    yield "in doubt" if doubt else "error", Content.styled(case.error, "bold $error")
+    yield "in doubt" if case.in_doubt else "error", Content.styled(case.error, "bold $error")
     yield "asked", case.why_asked
     if case.ending and not isinstance(case.ending, TaskInDoubt):
         failure, code = case.ending.failure_class.upper(), case.ending.sqlstate

@@ -64,7 +64,8 @@ def small_plan(**changes: dict[str, Any]) -> Plan:
 
 
 class Stage:
-    """`faults` as in a faults file; attempts at a task of `doubtful` end in doubt.
+    """`faults` as in a faults file; the first attempt at the task of `doubtful`, or at its rollback,
+    ends in doubt.
 
     The engine answers reports at once while `connected`; otherwise `answer` makes it do so."""
 
@@ -72,7 +73,7 @@ class Stage:
         self,
         *faults: dict[str, Any],
         plan: Plan | None = None,
-        doubtful: str = "",
+        doubtful: tuple[str, Purpose] | None = None,
         connected: bool = True,
         begin: bool = True,
     ) -> None:
@@ -80,7 +81,7 @@ class Stage:
         told = Faults.model_validate({"faults": faults}).outcomes(everything_succeeds)
 
         def outcomes(task: Task, attempt: int, purpose: Purpose) -> tuple[float, rep.Report]:
-            if task.id == doubtful and attempt == 1:
+            if (task.id, purpose) == doubtful and attempt == 1:
                 lost = "the connection was lost at COMMIT"
                 return 60.0, rep.InDoubt(task=task.id, attempt=attempt, purpose=purpose, reason=lost)
             return told(task, attempt, purpose)
@@ -140,7 +141,7 @@ def failure(**options: Any) -> Stage:
 
 def doubt(**options: Any) -> Stage:
     """Nobody saw how `fill` ended."""
-    return Stage(doubtful="fill", **options)
+    return Stage(doubtful=("fill", "run"), **options)
 
 
 STILL_RUNNING = ("process 4711 (sh)", "process 4712 (sleep)")
@@ -167,11 +168,19 @@ def rollback_scope(**options: Any) -> Stage:
 
 def rollback_step(**options: Any) -> Stage:
     """The rollback that an operator chose has failed at `fill`."""
-    stage = Stage(
-        {"task": "switch", "attempt": 1, "exit": 3, "reason": "exit 3"},
-        {"task": "fill", "attempt": 1, "purpose": "rollback", "exit": 1, "reason": "rows are locked"},
-        **options,
+    broken = {"task": "fill", "attempt": 1, "purpose": "rollback", "exit": 1, "reason": "rows are locked"}
+    return _rolling_back(
+        Stage({"task": "switch", "attempt": 1, "exit": 3, "reason": "exit 3"}, broken, **options)
     )
+
+
+def step_in_doubt(**options: Any) -> Stage:
+    """Nobody saw how the rollback of `fill` ended."""
+    wrong = {"task": "switch", "attempt": 1, "exit": 3, "reason": "exit 3"}
+    return _rolling_back(Stage(wrong, doubtful=("fill", "rollback"), **options))
+
+
+def _rolling_back(stage: Stage) -> Stage:
     stage.answer(
         rep.Decide(question=stage.question, action="rollback", to="start", actor="ben", reason="wrong totals")
     )

@@ -37,6 +37,7 @@ def test_keys_are_unique_in_their_menu_and_never_the_one_that_confirms(about: st
         (stages.doubt, "dgrsba"),
         (stages.still_running, "dgersba"),
         (stages.rollback_step, "rlda"),
+        (stages.step_in_doubt, "rglda"),
     ],
 )
 def test_a_doubt_is_looked_into_again_and_only_what_still_runs_is_ended(make: object, keys: str) -> None:

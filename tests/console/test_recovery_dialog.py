@@ -112,6 +112,15 @@ async def test_looking_again_is_harmless_focused_and_goes_with_enter() -> None:
     assert not stage.view.state.questions[stage.question].survivors
 
 
+async def test_a_rollback_step_in_doubt_is_not_called_a_failed_one() -> None:
+    async with desk(stages.step_in_doubt()) as at:
+        assert "Did this rollback take effect?" in at.dialog.heading()
+        assert "in doubt" in at.facts
+        assert at.focused == "g"
+    async with desk(stages.rollback_step()) as at:
+        assert "A rollback step failed" in at.dialog.heading()
+
+
 async def test_what_still_runs_is_named_and_nothing_is_run_beside_it() -> None:
     stage = stages.still_running()
     async with desk(stage) as at:
