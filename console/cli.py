@@ -78,8 +78,11 @@ class NewRunFlags:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ResumeFlags:
-    """What holds where the plan's file was changed since the run started."""
+    """Where a run is gone on with, and by which plan."""
 
+    from_checkpoint: Annotated[str | None, Parameter(name="--from")] = None
+    """Of a damaged run: the checkpoint to go on from, in a new run. What may have gone on behind it is in
+    doubt there; the damaged run is not touched."""
     accept_plan_changes: Annotated[bool, Parameter(negative="")] = False
     """Go on with the plan as its file says now; refused where a task that may have taken effect is changed
     or gone."""

@@ -43,6 +43,7 @@ def speak_of(error: Exception) -> Exit:
     itself is raised again: its traceback is for whoever mends it."""
     from engine.journal.errors import JournalError, StateRefused, WriteError
     from engine.plan.errors import PlanErrors
+    from engine.runner.forking import NothingToFork
     from engine.runner.opening import CannotStart
     from engine.runner.standing import NothingToSave
 
@@ -53,7 +54,7 @@ def speak_of(error: Exception) -> Exit:
     if isinstance(error, StateRefused | WriteError):
         say(str(error))
         return Exit.REFUSED
-    if isinstance(error, CannotStart | NothingToSave | UsageError | JournalError):
+    if isinstance(error, CannotStart | NothingToFork | NothingToSave | UsageError | JournalError):
         say(str(error))
         return Exit.USAGE
     raise error

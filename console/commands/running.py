@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from console.commands.options import actor, found_run, options_of, planned, require_terminal, runs_dir
 from console.commands.replanning import LeftAsItIs, ask_about_plan, decision_of
 from console.exits import Exit, exit_code, say
-from engine.journal.rundir import new_run_id
+from engine.journal.rundir import RunDir, new_run_id
 from engine.runner.opening import NothingToResume, OpenRun, new_run, require_startable, resumed_run
 from engine.runner.signals import outlive_requests
 
@@ -72,6 +72,8 @@ def resume_run(
     rundir = found_run(where, wanted)
     if not headless:
         require_terminal(f"wesley-console resume {wanted} --headless")
+    if again.from_checkpoint is not None:
+        rundir = _forked(rundir, again.from_checkpoint, runs_dir(where))
     outlive_requests()
     try:
         if headless:
@@ -86,6 +88,18 @@ def resume_run(
     except LeftAsItIs:
         say(f"{rundir.id} stays as it is; nothing was started")
         return Exit.REFUSED
+
+
+def _forked(origin: RunDir, checkpoint: str, state: Path) -> RunDir:
+    """The new run in which a damaged one goes on."""
+    from engine.runner.forking import fork_run
+
+    rundir, doubted, done = fork_run(origin, checkpoint.removesuffix(".json"), state, actor())
+    say(
+        f"{origin.id} is damaged, and stays as it is; {rundir.id} goes on from its checkpoint {checkpoint}:\n"
+        f"  {doubted} in doubt, for they may have gone on behind the checkpoint; {done} proven to be done"
+    )
+    return rundir
 
 
 def open_console(

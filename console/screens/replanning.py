@@ -106,7 +106,7 @@ class PlanChangesDialog(ModalScreen[PlanAnswer]):
 
 
 class PlanChangesApp(ThemedApp):
-    """Puts the question on a screen of its own, before there is a run to show; `answer` is what came of it."""
+    """Puts the question on a screen of its own, before there is a run to show; `answer` is what it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Leave", show=False)]
 

@@ -7,6 +7,7 @@ not be used) and `WriteError` (an append did not happen, or nobody can tell whet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,17 +112,37 @@ class NeverStarted(StateRefused):
 class Damaged(StateRefused):
     """The checks found damage; `findings` says each, `report` also the last good point."""
 
-    def __init__(self, report: VerifyReport) -> None:
+    def __init__(self, report: VerifyReport, offer: str | None = None) -> None:
+        """`offer` is the checkpoint from which the run can be gone on with in another one."""
         self.report = report
+        self.offer = offer
         self.findings: tuple[Finding, ...] = report.findings
         lines = [f"{finding}" for finding in self.findings[:_SHOWN_FINDINGS]]
         if len(self.findings) > _SHOWN_FINDINGS:
             lines.append(f"and {len(self.findings) - _SHOWN_FINDINGS} more")
+        do = "nothing was changed; put the named files back from a copy, then `wesley-console verify` it"
+        if offer:
+            do += f"\n       or go on in a new run: wesley-console resume {report.path.name} --from {offer}"
         super().__init__(
             "the state of this run is damaged, and is refused",
             where=report.path,
             why="\n       ".join(lines) + f"\n       last good point: {report.last_good}",
-            do="nothing was changed; put the named files back from a copy, then `wesley-console verify` it",
+            do=do,
+        )
+
+
+class CannotFork(StateRefused):
+    """The run cannot be gone on with from that checkpoint; `sound` are those that the checks let pass."""
+
+    def __init__(self, path: Path, checkpoint: str, why: str, sound: Sequence[str]) -> None:
+        others = [each for each in sound if each != checkpoint]
+        super().__init__(
+            f"nothing can go on from checkpoint {visible(checkpoint)} of this run",
+            where=path,
+            why=visible(why),
+            do=f"try another of its checkpoints: {', '.join(others)}"
+            if others
+            else "put the damaged files back from a copy, then `wesley-console verify` it",
         )
 
 

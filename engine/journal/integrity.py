@@ -37,7 +37,7 @@ from engine.journal.store import (
     read_meta,
 )
 from engine.journal.witness import Head, HeadUnreadable, read_head
-from engine.machine.events import CheckpointSaved, Event, RunStarted, decode_event
+from engine.machine.events import CheckpointSaved, Event, RunForked, RunStarted, decode_event
 from engine.plan.errors import visible
 
 _ATTEMPTS = 3
@@ -62,7 +62,8 @@ class Finding:
 class VerifyReport:
     """What the checks found. `events` counts those that are there; up to `good_seq` all of them are sound.
 
-    `good_checkpoint` is the newest sound checkpoint at or before `good_seq`, by its id.
+    `sound_checkpoints` are those that nothing speaks against, by their ids and oldest first; of these
+    `good_checkpoints` stand at or before `good_seq`.
     """
 
     path: Path
@@ -71,12 +72,18 @@ class VerifyReport:
     head_hash: str
     checkpoints: int
     good_seq: int
-    good_checkpoint: str | None
+    sound_checkpoints: tuple[str, ...]
+    good_checkpoints: tuple[str, ...]
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
         return not self.findings
+
+    @property
+    def good_checkpoint(self) -> str | None:
+        """The newest of `good_checkpoints`."""
+        return self.good_checkpoints[-1] if self.good_checkpoints else None
 
     @property
     def last_good(self) -> str:
@@ -91,7 +98,9 @@ def require_sound(rundir: RunDir) -> VerifyReport:
     """The report of a run without damage. Raises Damaged, and as `verify_run`."""
     report = verify_run(rundir)
     if not report.ok:
-        raise Damaged(report)
+        from engine.journal.salvage import fork_offer  # late: only damage needs it, and it needs this module
+
+        raise Damaged(report, fork_offer(rundir, report))
     return report
 
 
@@ -188,7 +197,7 @@ class _Examination:
         if self.disputed and (first := min(self.disputed)) <= self.good_seq:
             # The events are chained to each other, so any since the last undisputed one may be forged.
             self.good_seq = max(position for position, _ in self.agreeing if position < first)
-        good = [id for position, id in sorted(self.agreeing) if id and position <= self.good_seq]
+        sound = [(position, id) for position, id in sorted(self.agreeing) if id]
         return VerifyReport(
             path=self.rundir.path,
             run=self.run,
@@ -196,7 +205,8 @@ class _Examination:
             head_hash=self.hashes.get(self.last_seq, ""),
             checkpoints=len(checkpoints),
             good_seq=self.good_seq,
-            good_checkpoint=good[-1] if good else None,
+            sound_checkpoints=tuple(id for _, id in sound),
+            good_checkpoints=tuple(id for position, id in sound if position <= self.good_seq),
             findings=tuple(dict.fromkeys(self.findings)),
         )
 
@@ -337,6 +347,9 @@ class _Examination:
                 self._found("meta_differs", "`meta` names another run or plan than this event", seq=seq)
         elif isinstance(event, CheckpointSaved):
             self.saved[event.checkpoint] = event
+        elif isinstance(event, RunForked):
+            for checkpoint in event.lost:
+                self.saved.pop(checkpoint, None)
 
     def _pages(self, connection: sqlite3.Connection) -> None:
         for (message,) in connection.execute("PRAGMA integrity_check(10)"):

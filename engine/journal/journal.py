@@ -22,17 +22,17 @@ from engine.journal.errors import (
     JournalFull,
     JournalUnreadable,
     NeverStarted,
-    RunExists,
     StateDirUnusable,
 )
-from engine.journal.integrity import has_begun, require_sound
+from engine.journal.integrity import require_sound
+from engine.journal.making import install_journal
 from engine.journal.room import no_room
-from engine.journal.rundir import RunDir, fsync_dir
+from engine.journal.rundir import RunDir
 from engine.journal.store import (
     BUSY_TIMEOUT_S,
     FORMAT,
-    SCHEMA,
     Meta,
+    Row,
     connect,
     connect_readonly,
     digest,
@@ -43,7 +43,7 @@ from engine.journal.store import (
     read_head_row,
     read_meta,
 )
-from engine.journal.witness import Head, create_head, write_head
+from engine.journal.witness import Head, write_head
 from engine.machine.events import Event, decode_event, encode_event
 
 _READ_ROWS = 1000
@@ -91,12 +91,8 @@ class Journal:
     def create(cls, rundir: RunDir, run: str, plan_json: bytes, plan_hash: str) -> Self:
         """The journal of a new run, open for writing. The caller owns the run directory.
 
-        The file appears under its name only when it is complete, so that a crash leaves either a journal
-        or none. One without events is replaced: its run was cut off before it began.
-        Raises RunExists where the run has begun, StateDirUnusable where the journal cannot be written.
+        Raises as `install_journal`.
         """
-        if has_begun(rundir):
-            raise RunExists(run, rundir.path)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         unbound = Meta(
             format=FORMAT,
@@ -107,19 +103,8 @@ class Journal:
             genesis="",
             epoch=0,
         )
-        start = genesis(unbound).hex()
-        meta = msgspec.structs.replace(unbound, genesis=start)
-        new = rundir.path / "journal.db.new"
-        try:
-            # The log above all: it would be taken for that of the new journal.
-            for leftover in (*rundir.path.glob("journal.db-*"), *rundir.path.glob("journal.db.new*")):
-                leftover.unlink()
-            _write_new(connect(new, "rwc"), meta, plan_json)
-            create_head(rundir.head, Head(run=run, epoch=0, seq=0, hash=start, closed=True))
-            new.rename(rundir.journal)
-            fsync_dir(rundir.path)
-        except (OSError, sqlite3.Error) as error:
-            raise StateDirUnusable(rundir.path, error) from error
+        meta = msgspec.structs.replace(unbound, genesis=genesis(unbound).hex())
+        install_journal(rundir, meta, plan_json)
         return cls._open_writer(rundir)
 
     @classmethod
@@ -188,8 +173,8 @@ class Journal:
             self._require_ours()
             rows = self._chained(events)
             connection.executemany("INSERT INTO events (seq, kind, body, hash) VALUES (?, ?, ?, ?)", rows)
-        self._acknowledge(rows[-1][0], rows[-1][3])
-        self._unfolded_pages += _PAGES_A_COMMIT + sum(len(body) for _, _, body, _ in rows) // _PAGE_BYTES
+        self._acknowledge(rows[-1].seq, rows[-1].hash)
+        self._unfolded_pages += _PAGES_A_COMMIT + sum(len(row.body) for row in rows) // _PAGE_BYTES
         if self._unfolded_pages >= _FOLD_PAGES:
             self._fold_log()
         return self._hash.hex()
@@ -208,8 +193,8 @@ class Journal:
         if (current := self._current_epoch()) != self._epoch:
             raise Fenced(self.rundir.path, self._epoch, current)
 
-    def _chained(self, events: Sequence[Event]) -> list[tuple[int, str, bytes, bytes]]:
-        rows = []
+    def _chained(self, events: Sequence[Event]) -> list[Row]:
+        rows: list[Row] = []
         seq, previous = self._seq, self._hash
         for event in events:
             seq += 1
@@ -222,7 +207,7 @@ class Journal:
             except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
                 raise EventRefused(self.rundir.journal, seq, f"{event.kind}: {error}") from error
             previous = link(previous, body)
-            rows.append((seq, event.kind, body, previous))
+            rows.append(Row(seq, event.kind, body, previous))
         return rows
 
     def _current_epoch(self) -> int:
@@ -389,23 +374,6 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _write_new(connection: sqlite3.Connection, meta: Meta, plan_json: bytes) -> None:
-    """Everything a journal starts with. It becomes a WAL database last, so that it is one complete file."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for definition in SCHEMA.values():
-            connection.execute(definition)
-        fields = msgspec.structs.asdict(meta)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in fields.items()])
-        connection.execute("INSERT INTO plan VALUES (?)", (plan_json,))
-        connection.execute("COMMIT")
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise sqlite3.OperationalError("this file system does not support SQLite's write-ahead log")
-    finally:
-        connection.close()
 
 
 def _identities(files: Iterable[str]) -> tuple[tuple[int, int], ...]:

@@ -7,6 +7,8 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -82,6 +84,24 @@ def own(rundir: RunDir) -> Ownership:
     return Ownership(rundir, fd, owner)
 
 
+@contextmanager
+def kept_unowned(rundir: RunDir) -> Iterator[None]:
+    """Keep every engine from owning the run while the block is run, and change nothing. Raises Owned."""
+    try:
+        fd = os.open(rundir.lock, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield  # nobody has ever owned it
+        return
+    except OSError as error:
+        raise StateDirUnusable(rundir.lock, error) from error
+    try:
+        if not _locked(fd, fcntl.LOCK_SH):
+            raise Owned(_identity(fd), rundir.path)
+        yield
+    finally:
+        os.close(fd)
+
+
 def live_owner(rundir: RunDir) -> Owner | None:
     """The engine that owns the run at this moment, or None. Keeps nobody from owning it."""
     try:
@@ -112,10 +132,10 @@ def this_engine() -> Engine:
     )
 
 
-def _locked(fd: int) -> bool:
+def _locked(fd: int, how: int = fcntl.LOCK_EX) -> bool:
     for _ in range(_TRIES):
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             # It may be somebody's `live_owner`, which holds the lock for an instant while it looks.

@@ -3,7 +3,11 @@
 import os
 import re
 import secrets
+import shutil
+import tempfile
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,6 +116,36 @@ def create_run_dir(state: Path, run_id: str, *, again: bool = False) -> RunDir:
     except OSError as error:
         raise StateDirUnusable(state, error) from error
     return rundir
+
+
+@contextmanager
+def assembled_run_dir(state: Path, run_id: str) -> Iterator[RunDir]:
+    """A directory in which a new run is put together, under a name that is no run's. At the end of the block
+    it becomes the run's, all at once; where the block raises, nothing is left of it.
+
+    Raises UnsafeRunId, RunExists or StateDirUnusable.
+    """
+    if not _SAFE_ID.fullmatch(run_id):
+        raise UnsafeRunId(run_id)
+    final = run_dir(state, run_id).path
+    if final.exists():
+        raise RunExists(run_id, final)
+    draft: RunDir | None = None
+    try:
+        _make_parents(final.parent)
+        draft = RunDir(Path(tempfile.mkdtemp(prefix=f".{run_id}.", dir=final.parent)))
+        draft.checkpoints.mkdir(mode=0o700)
+        draft.output.mkdir(mode=0o700)
+        yield draft
+        fsync_dir(draft.checkpoints)
+        fsync_dir(draft.path)
+        draft.path.rename(final)
+        fsync_dir(final.parent)
+    except OSError as error:
+        raise StateDirUnusable(final, error) from error
+    finally:
+        if draft:
+            shutil.rmtree(draft.path, ignore_errors=True)
 
 
 def list_runs(state: Path) -> list[RunDir]:

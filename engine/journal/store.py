@@ -8,7 +8,7 @@ the genesis, binds all that never changes in a run: its id, its plan and when it
 import hashlib
 import sqlite3
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,15 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     genesis: str
     epoch: int
+
+
+class Row(NamedTuple):
+    """An event as the table `events` holds it: `hash` is its place in the chain."""
+
+    seq: int
+    kind: str
+    body: bytes
+    hash: bytes
 
 
 def genesis(meta: Meta) -> bytes:

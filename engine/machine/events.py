@@ -344,7 +344,8 @@ class RunForked(Event, frozen=True, kw_only=True):
     event `position`, where its hash is `position_hash`. Run `run` goes on from there, in its stead.
 
     `doubted` are the tasks that may have gone on there since, or may have been undone, each with the reason:
-    nobody here saw what became of them. `waves` are those of the opened waves that are still open."""
+    nobody here saw what became of them. `waves` are those of the opened waves that are still open, `lost` the
+    checkpoints that were saved there and are not to be had here."""
 
     run: str
     origin: str
@@ -355,6 +356,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     actor: str
     doubted: dict[str, str] = {}
     waves: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 AnyEvent = (

@@ -23,10 +23,10 @@ class ImpossibleEvent(Exception):
 
 def apply(state: State, event: ev.Event) -> None:
     """Fold `event` into `state`, in place. Raises ImpossibleEvent, with `state` then not to be used."""
-    if event.seq != state.seq + 1:
-        raise ImpossibleEvent(f"event {event.seq} cannot follow event {state.seq}")
-    kind = type(event)
-    state.seq = event.seq
+    seq, kind = event.seq, type(event)
+    if seq != state.seq + 1:
+        raise ImpossibleEvent(f"event {seq} cannot follow event {state.seq}")
+    state.seq = seq
     state.t = event.t
     state.at = event.at
     transition = TRANSITIONS.get(kind)
@@ -56,9 +56,9 @@ def _move(state: State, event: Any, transition: tuple[frozenset[TaskStatus], Tas
     settles, was_settled = target in SETTLED, left in SETTLED
     if settles or was_settled:
         state.settled += settles - was_settled
-        state.settled_changed_seq = event.seq
+        state.settled_changed_seq = state.seq
     task.status = target
-    task.settled_seq = event.seq if settles else 0
+    task.settled_seq = state.seq if settles else 0
     task.waiting_for = ""
     task.due_t = None
 
@@ -189,6 +189,9 @@ def _task_succeeded(state: State, event: ev.TaskSucceeded) -> None:
     task.outputs = event.outputs
     task.asserted_by = event.asserted_by
     task.doubt = ""
+    if task.done_seq:
+        # It was done all the time: no rollback to a later event undoes it.
+        task.settled_seq, task.done_seq = task.done_seq, 0
 
 
 def _task_failed(state: State, event: ev.TaskFailed) -> None:
@@ -233,6 +236,9 @@ def _task_set_aside(state: State, event: ev.TaskSkipped | ev.TaskWaived | ev.Tas
     task = state.tasks[event.task]
     task.doubt = ""
     task.blocked_by = ""
+    if task.done_seq:
+        _give_up_checkpoints(state, task.done_seq)
+        task.done_seq = 0
     _leave_lane(state, event.task)
     state.overtaken.pop(event.task, None)
 
@@ -274,14 +280,19 @@ def _decision_made(state: State, event: ev.DecisionMade) -> None:
         task.retries = task.resource_waits = 0
 
 
+def _give_up_checkpoints(state: State, seq: int) -> None:
+    """What was so at event `seq` is so no more: the checkpoints that stand there or later hold it no more."""
+    for checkpoint in state.checkpoints.values():
+        if checkpoint.position >= seq:
+            state.checkpoints[checkpoint.id] = replace(checkpoint, undone=True)
+
+
 def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
     state.rollback_wanted = None
     state.rollback = Rollback(
         to=event.to, to_seq=event.to_seq, tasks=event.tasks, stay=event.stay, reason=event.reason
     )
-    for checkpoint in state.checkpoints.values():
-        if checkpoint.position > event.to_seq:
-            state.checkpoints[checkpoint.id] = replace(checkpoint, undone=True)
+    _give_up_checkpoints(state, event.to_seq + 1)
     for opened in (state.waves_started, state.barriers):
         for wave in [wave for wave, seq in opened.items() if seq > event.to_seq]:
             del opened[wave]

@@ -36,6 +36,7 @@ def fork(state: State, event: RunForked) -> None:
         if last and last.result is TaskStatus.RUNNING:
             unseen = {"ended_t": event.t, "ended_at": event.at, "result": TaskStatus.IN_DOUBT, "reason": why}
             task.attempts = (*task.attempts[:-1], structs.replace(last, **unseen))
+        task.done_seq = task.settled_seq if task.status is TaskStatus.SUCCEEDED else 0
         task.status = TaskStatus.IN_DOUBT
         task.doubt = "run"
         task.unseen = why
@@ -44,6 +45,7 @@ def fork(state: State, event: RunForked) -> None:
         task.waiting_for = task.blocked_by = ""
         task.due_t = None
     state.overtaken = {task: times for task, times in state.overtaken.items() if task not in event.doubted}
+    state.checkpoints = {id: each for id, each in state.checkpoints.items() if id not in event.lost}
     _keep_waves(state, event.waves)
     _count_again(state)
     state.settled_changed_seq = event.seq

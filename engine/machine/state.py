@@ -59,6 +59,8 @@ class TaskState(msgspec.Struct):
     """While in doubt since a fork: why nobody here knows what became of it."""
     forked_after: int = -1
     """Attempts up to this number, and others that nobody here saw, were the original's; -1 without a fork."""
+    done_seq: int = 0
+    """Where it was done by the original, which is in doubt since a fork: the event that settled it there."""
     undo_attempts: int = 0
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -32,6 +33,7 @@ from engine.plan.pinned import pin, plan_hash, source_digest
 from engine.plan.targets import expand_targets, written_passwords
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner, World
+from engine.runner.past import Past, WorldWithPast, past_of
 from engine.runner.replanning import PlanDecision, keep_plan, review_plan
 from engine.runner.world import NoWorld, OnLines, RealWorld
 from engine.tasks.registry import prepare
@@ -181,7 +183,7 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         review = review_plan(run, state, allow_outside=options.allow_outside)
         edited = review.edited if review and on_plan(review) else None
         plan = adopted(state.plan, edited) if edited else state.plan
-        world = _world_of(plan, Path(state.folder), options)
+        world = _world_of(plan, Path(state.folder), options, past=past_of(state))
         journal = stack.enter_context(Journal.open(rundir))
         news: list[Event] = []
         if review and edited:
@@ -193,7 +195,11 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
 
 
 def _world_of(
-    plan: Plan, folder: Path, options: Options, places: Mapping[str, Place] | None = None
+    plan: Plan,
+    folder: Path,
+    options: Options,
+    places: Mapping[str, Place] | None = None,
+    past: Past | None = None,
 ) -> Callable[[str, RunDir], World]:
     """Where attempts will be made, once the run has a name and a directory; refuses what cannot work."""
     if options.simulate:
@@ -205,9 +211,8 @@ def _world_of(
     problems = prepare(plan, resolved.locations, folder)
     if problems:
         raise CannotStart([redactor.redact(problem) for problem in problems])
-    return lambda run, rundir: RealWorld(
-        plan, run, rundir, folder, resolved.locations, redactor, options.on_lines
-    )
+    real = partial(WorldWithPast, past) if past else RealWorld
+    return lambda run, rundir: real(plan, run, rundir, folder, resolved.locations, redactor, options.on_lines)
 
 
 def _runner(machine: Machine, journal: Journal, world: World, first: rep.Report, options: Options) -> Runner:

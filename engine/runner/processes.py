@@ -22,24 +22,27 @@ class Processes:
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(mark) + b"\n")
 
-    def survivors(self, task: str, attempt: int, purpose: Purpose) -> tuple[str, ...]:
-        """The processes of an attempt that still run, each in words."""
+    def survivors(
+        self, task: str, attempt: int | None = None, purpose: Purpose | None = None
+    ) -> tuple[str, ...]:
+        """The processes of an attempt (or of any) that still run, each in words."""
         marks = self._marks(task, attempt, purpose)
         found = {process.pid: process for mark in marks for process in survivors(mark)}
         return tuple(_described(found[pid]) for pid in sorted(found))
 
-    async def end(self, task: str, attempt: int, purpose: Purpose) -> None:
-        """End what still runs of an attempt. What could not be ended is found by `survivors`."""
+    async def end(self, task: str, attempt: int | None = None, purpose: Purpose | None = None) -> None:
+        """End what still runs of an attempt, or of any. What could not be ended is found by `survivors`."""
         for mark in self._marks(task, attempt, purpose):
             await end_survivors(mark)
 
-    def _marks(self, task: str, attempt: int, purpose: Purpose) -> list[ProcessMark]:
+    def _marks(self, task: str, attempt: int | None, purpose: Purpose | None) -> list[ProcessMark]:
         marks: dict[str, ProcessMark] = {}
         with suppress(FileNotFoundError):
             for line in self._path.read_bytes().splitlines():
                 with suppress(msgspec.DecodeError):  # the last line of an engine that was killed
                     mark = msgspec.json.decode(line, type=ProcessMark)
-                    if (mark.task, mark.attempt, mark.purpose) == (task, attempt, purpose):
+                    fits = attempt in (None, mark.attempt) and purpose in (None, mark.purpose)
+                    if mark.task == task and fits:
                         marks[mark.token] = mark
         return list(marks.values())
 

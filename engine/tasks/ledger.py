@@ -52,5 +52,20 @@ def find(connection: sqlite3.Connection, job: Job) -> Row | None:
     return Row(*found) if found else None
 
 
+def balance(connection: sqlite3.Connection, job: Job) -> tuple[int, int]:
+    """How many attempts at the task, and how many at its rollback, took effect in the job's past runs."""
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (TABLE,))
+    if there.fetchone() is None:
+        return 0, 0
+    marks = ", ".join("?" * len(job.past_runs))
+    counted = dict(
+        connection.execute(
+            f"SELECT purpose, count(*) FROM {TABLE} WHERE task = ? AND run IN ({marks}) GROUP BY purpose",
+            (job.task.id, *job.past_runs),
+        )
+    )
+    return counted.get("run", 0), counted.get("rollback", 0)
+
+
 def _key(job: Job) -> tuple[str, str, int, str]:
     return job.run, job.task.id, job.attempt, job.purpose

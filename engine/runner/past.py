@@ -1,0 +1,74 @@
+"""The world of a run that goes on with the history of others, some of which nobody here has seen."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.journal.rundir import RunDir
+from engine.machine import reports as rep
+from engine.machine.events import Purpose
+from engine.machine.state import Origin, State
+from engine.plan.models import Action, Task
+from engine.runner.processes import Processes
+from engine.runner.world import RealWorld
+from engine.tasks.base import Evidence, JobPurpose, verdict
+from engine.tasks.registry import executor_for
+from engine.tasks.statements import is_transactional
+
+
+class Past(NamedTuple):
+    """The runs that a fork goes on for, and how many attempts of a task were seen when it began."""
+
+    origins: tuple[Origin, ...]
+    seen: Mapping[str, int]
+
+
+def past_of(state: State) -> Past | None:
+    """The past of a run that is a fork; None for any other."""
+    seen = {task.id: task.forked_after for task in state.tasks.values() if task.forked_after >= 0}
+    return Past(state.origins, seen) if state.origins else None
+
+
+class WorldWithPast(RealWorld):
+    """The real world, in which a doubt that came with the fork is looked into where the originals worked: at
+    any attempt of theirs, since nobody knows how many there were."""
+
+    def __init__(self, past: Past, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._past = past
+        self._theirs = [Processes(RunDir(Path(origin.path))) for origin in past.origins]
+
+    async def evidence(
+        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
+    ) -> rep.Report:
+        if purpose != "run" or attempt > self._past.seen.get(task, -1):
+            return await super().evidence(task, attempt, purpose, end_processes=end_processes)
+        if end_processes:
+            for processes in self._theirs:
+                await processes.end(task)
+        survivors = tuple(each for processes in self._theirs for each in processes.survivors(task))
+        if survivors:
+            evidence = Evidence(done=None, detail=f"still running: {', '.join(survivors)}")
+        else:
+            evidence = await self._weigh(self._tasks[task], attempt)
+        return rep.EvidenceFound(task=task, attempt=attempt, survivors=survivors, **evidence.fields())
+
+    async def _weigh(self, task: Task, attempt: int) -> Evidence:
+        """What the ledger tells of all attempts together, then what the task's `verify` says."""
+        job = self._job(task, attempt, "run", task.run)
+        runs = tuple(origin.run for origin in self._past.origins)
+        known = await executor_for(task.run.kind).evidence(replace(job, past_runs=runs))
+        if known.done and task.rollback and not _keeps_rows(task.rollback, task.run):
+            known = Evidence(done=None, detail=f"{known.detail}; a rollback would have left no row")
+        if known.done is not None or task.verify is None:
+            return known
+        purpose: JobPurpose = "verify"
+        verified = verdict(await self._carry_out(self._job(task, attempt, purpose, task.verify)))
+        detail = f"{known.detail}; {verified.detail}" if known.detail else verified.detail
+        return Evidence(done=verified.done, by="verify", detail=detail)
+
+
+def _keeps_rows(rollback: Action, run: Action) -> bool:
+    """Whether the rollback leaves its rows in the ledger that the task does."""
+    return rollback.sql is not None and rollback.on == run.on and is_transactional(rollback.sql)
