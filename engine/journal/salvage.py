@@ -3,8 +3,8 @@ witness still speaks for.
 
 A checkpoint holds the hash of the journal where it stands, and the chain starts from all that never changes
 in a run. So events that are chained from that start to that hash are what was written, whatever else is
-damaged. Behind the checkpoint, an event is proven where the chain leads on from it without a break to a
-witness: the head, or a later checkpoint.
+damaged. Behind the checkpoint, an event is proven where the chain leads to it without a break from there (up
+to the last good point that the checks found), or from it to a witness: the head, or a later checkpoint.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from engine.journal.integrity import VerifyReport
 from engine.journal.rundir import RunDir
 from engine.journal.store import FORMAT, Meta, Row, connect, digest, genesis, has_log, link, read_meta
 from engine.journal.witness import Head, HeadUnreadable, read_head
-from engine.machine.events import Event, decode_event
+from engine.machine.events import Event, Origin, RunForked, decode_event
 from engine.machine.fold import ImpossibleEvent, replay
 from engine.machine.forking import obstacle
 from engine.machine.state import State
@@ -29,7 +29,8 @@ from engine.plan.pinned import unpin
 
 class Salvage(NamedTuple):
     """`rows` are the history up to `checkpoint`, and `state` what it amounts to. `later` are the events
-    behind it that are proven, and `hidden` is how many there were that are not; None: nobody can tell."""
+    behind it that are proven, and `hidden` is how many there were that are not; None: nobody can tell.
+    `past` are the run itself, as the last, and before it all those that it went on for."""
 
     meta: Meta
     plan: bytes
@@ -38,6 +39,7 @@ class Salvage(NamedTuple):
     state: State
     later: list[Event]
     hidden: int | None
+    past: tuple[Origin, ...]
 
 
 def fork_offer(rundir: RunDir, report: VerifyReport) -> str | None:
@@ -83,19 +85,40 @@ def salvage(rundir: RunDir, checkpoint_id: str, report: VerifyReport) -> Salvage
         state = replay(State(unpin(plans[0])), (decode_event(row.body) for row in history))
     except (ImpossibleEvent, LookupError, ValueError) as error:
         raise refuse(f"the events before it do not make a run: {error}") from error
-    if why := obstacle(state):
-        raise refuse(why)
     head = _head(rundir, meta)
-    proven = _proven(rows, checkpoint.position, _witnesses(rundir, head, report))
+    witnesses = _witnesses(rundir, head, report)
+    proven = _proven(rows, checkpoint.position, report.good_seq, witnesses)
+    later = [decode_event(rows[seq].body) for seq in sorted(proven)]
+    if why := obstacle(state, later):
+        raise refuse(why)
+    past = _past(rundir, meta, rows)
+    if past is None:
+        raise refuse("it went on for another run, and for which cannot be read any more")
+    # Before it was forked itself, a run knows nothing of what was in doubt then.
+    before_fork = state.run != past[-1].run
     return Salvage(
         meta=meta,
         plan=plans[0],
         checkpoint=checkpoint,
         rows=history,
         state=state,
-        later=[decode_event(rows[seq].body) for seq in sorted(proven)],
-        hidden=_hidden(rows, checkpoint.position, head, proven),
+        later=later,
+        hidden=None if before_fork else _hidden(rows, checkpoint.position, head, proven),
+        past=past,
     )
+
+
+def _past(rundir: RunDir, meta: Meta, rows: dict[int, Row]) -> tuple[Origin, ...] | None:
+    """All the runs that a fork of this one goes on for; None where that cannot be told."""
+    forks = [row for row in rows.values() if row.kind == "run_forked" and _decodes(row)]
+    if not forks and meta.run != rundir.id:
+        return None
+    before: tuple[Origin, ...] = ()
+    run = meta.run
+    if forks:
+        forked: RunForked = decode_event(max(forks).body)
+        before, run = forked.past, forked.run
+    return (*before, Origin(run=run, path=str(rundir.path.absolute())))
 
 
 def _chained(rows: dict[int, Row], start: bytes, checkpoint: Checkpoint) -> list[Row] | None:
@@ -127,10 +150,12 @@ def _witnesses(rundir: RunDir, head: Head | None, report: VerifyReport) -> Itera
         yield checkpoint.position, checkpoint.hash
 
 
-def _proven(rows: dict[int, Row], position: int, witnesses: Iterable[tuple[int, str]]) -> set[int]:
-    """Which events behind `position` are what was written: those from which the chain leads without a break
-    to a witness. A chain alone proves nothing, for whoever forges an event can forge all that follow it."""
-    proven: set[int] = set()
+def _proven(
+    rows: dict[int, Row], position: int, good_seq: int, witnesses: Iterable[tuple[int, str]]
+) -> set[int]:
+    """Which events behind `position` are what was written: those up to the last good point, and those from
+    which the chain leads without a break to a witness."""
+    proven = {seq for seq in rows if position < seq <= good_seq}
     for seq, hash in witnesses:
         if seq not in rows or rows[seq].hash.hex() != hash:
             continue

@@ -48,6 +48,13 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """A run whose history another one goes on with: its id, and the directory it is kept in."""
+
+    run: str
+    path: str
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=_kind, omit_defaults=True):
     seq: int
     t: float
@@ -340,8 +347,9 @@ class PlanChanged(Event, frozen=True, kw_only=True):
 
 
 class RunForked(Event, frozen=True, kw_only=True):
-    """What stands before is the history of run `origin`, kept at `origin_path`, up to its `checkpoint`: up to
-    event `position`, where its hash is `position_hash`. Run `run` goes on from there, in its stead.
+    """What stands before is the history of run `origin` up to its `checkpoint`: up to event `position`, where
+    its hash is `position_hash`. Run `run` goes on from there, in its stead. `past` are all the runs that it
+    goes on for, `origin` the last of them.
 
     `doubted` are the tasks that may have gone on there since, or may have been undone, each with the reason:
     nobody here saw what became of them. `waves` are those of the opened waves that are still open, `lost` the
@@ -349,11 +357,11 @@ class RunForked(Event, frozen=True, kw_only=True):
 
     run: str
     origin: str
-    origin_path: str
     checkpoint: str
     position: int
     position_hash: str
     actor: str
+    past: tuple[Origin, ...] = ()
     doubted: dict[str, str] = {}
     waves: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()

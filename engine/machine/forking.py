@@ -29,10 +29,13 @@ class Outlook(NamedTuple):
     done: dict[str, ev.TaskSucceeded]
 
 
-def obstacle(state: State) -> str:
-    """Why nothing can go on from here, in words; empty where it can."""
+def obstacle(state: State, later: Sequence[ev.Event] = ()) -> str:
+    """Why nothing can go on from here, with what is known of what came later, in words; empty if it can."""
     if state.rollback_wanted or (state.rollback and state.status is not RunStatus.ROLLED_BACK):
         return "it stands in the middle of a rollback, and how far that went is not known"
+    changed = next((event for event in later if isinstance(event, ev.PlanChanged)), None)
+    if changed:
+        return f"the plan was changed after it, by event {changed.seq}, and tasks may have run by the new one"
     return ""
 
 
@@ -106,11 +109,10 @@ _TELLING = (
 
 
 class Fork(NamedTuple):
-    """Which run is forked, from where, and as what."""
+    """What is forked, from where, and as what."""
 
     run: str
-    origin: str
-    origin_path: str
+    past: tuple[ev.Origin, ...]
     actor: str
     checkpoint: str
     trigger: ev.Trigger
@@ -137,8 +139,8 @@ def fork(state: State, seen: Outlook, made: Fork, at: datetime) -> list[ev.Event
     emit(
         ev.RunForked,
         run=made.run,
-        origin=made.origin,
-        origin_path=made.origin_path,
+        origin=made.past[-1].run,
+        past=made.past,
         checkpoint=made.checkpoint,
         position=position,
         position_hash=made.position_hash,
@@ -156,10 +158,10 @@ def fork(state: State, seen: Outlook, made: Fork, at: datetime) -> list[ev.Event
         completed=completed,
         stable=stable,
         file=made.file,
-        note=f"that of {made.origin}",
+        note=f"that of {made.past[-1].run}",
     )
     for task_id, proof in seen.done.items():
-        detail = f"{proof.kind} is event {proof.seq} of {made.origin}, and a witness speaks for it"
+        detail = f"{proof.kind} is event {proof.seq} of {made.past[-1].run}, and a witness speaks for it"
         settled = {"task": task_id, "attempt": proof.attempt}
         emit(ev.DoubtSettled, **settled, done=True, by="journal", detail=detail)
         emit(ev.TaskSucceeded, **settled, outputs=proof.outputs, asserted_by=proof.asserted_by)

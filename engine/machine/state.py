@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.machine.events import About, DecisionMade, Engine, Trigger
+from engine.machine.events import About, DecisionMade, Engine, Origin, Trigger
 from engine.machine.resources import Pools
 from engine.machine.transitions import FINAL, FRONTIER, SATISFIED, SETTLED, RunStatus, TaskStatus
 from engine.plan.models import FailureClass, Plan
@@ -110,13 +110,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     note: str
     undone: bool = False
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that this one was forked from: its id, and the directory it is kept in."""
-
-    run: str
-    path: str
 
 
 class Rollback(msgspec.Struct, kw_only=True):

@@ -1,26 +1,41 @@
 """Going on with a damaged run in a new one, from a checkpoint up to which its history is proven."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import structs
 
+from engine.journal.errors import RunLookupError, StateRefused
 from engine.journal.integrity import verify_run
+from engine.journal.journal import Journal
 from engine.journal.making import install_journal
 from engine.journal.ownership import kept_unowned
-from engine.journal.rundir import RunDir, assembled_run_dir, run_dir
+from engine.journal.rundir import RunDir, assembled_run_dir, list_runs, run_dir
 from engine.journal.salvage import Salvage, salvage
 from engine.journal.store import Row, link
-from engine.machine.events import encode_event
+from engine.machine.events import RunForked, encode_event
 from engine.machine.forking import Fork, fork, outlook
 
 _LONGEST_ID = 100
+_SHORTEST_ID = 50
+"""So much of the original's id is in that of a fork at the least."""
 
 
 class NothingToFork(Exception):
     """The run is sound: what is done of it can be gone on with as it is, or rolled back."""
+
+
+class AlreadyForked(RunLookupError):
+    def __init__(self, origin: str, fork: str, path: Path) -> None:
+        super().__init__(
+            f"run {origin} is gone on with already, in {fork}",
+            where=path,
+            why="two runs in the stead of one would each know nothing of what the other has done",
+            do=f"go on with that one: wesley-console resume {fork}",
+        )
 
 
 class Forked(NamedTuple):
@@ -45,12 +60,13 @@ def fork_run(origin: RunDir, checkpoint: str, state: Path, actor: str) -> Forked
                 f"run {origin.id} is sound: resume it without --from, or roll it back to {checkpoint}"
             )
         found = salvage(origin, checkpoint, report)
-        new = run_dir(state, _id(found.state.run, checkpoint))
+        forked = found.past[-1].run
+        _refuse_second(forked, state)
+        new = run_dir(state, _id(forked, checkpoint))
         carried = _carried(found, report.good_checkpoints)
         made = Fork(
             run=new.id,
-            origin=found.state.run,
-            origin_path=str(origin.path.absolute()),
+            past=found.past,
             actor=actor,
             checkpoint=checkpoint,
             trigger=found.checkpoint.trigger,
@@ -68,6 +84,17 @@ def fork_run(origin: RunDir, checkpoint: str, state: Path, actor: str) -> Forked
             for each in carried:
                 _copy(origin.checkpoints / f"{each}.json", draft.checkpoints / f"{each}.json")
     return Forked(new, len(seen.doubted) - len(seen.done), len(seen.done))
+
+
+def _refuse_second(origin: str, state: Path) -> None:
+    """Two runs that go on for one would each know nothing of what the other does."""
+    for run in list_runs(state):
+        if not (run.id.startswith(origin[:_SHORTEST_ID]) and "-from-" in run.id) or run.id == origin:
+            continue
+        with suppress(StateRefused), Journal.open(run, readonly=True, check=False) as journal:
+            forked = journal.newest(RunForked)
+            if forked and isinstance(forked.event, RunForked) and forked.event.origin == origin:
+                raise AlreadyForked(origin, run.id, run.path)
 
 
 def _id(origin: str, checkpoint: str) -> str:

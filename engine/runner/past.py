@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from engine.journal.rundir import RunDir
 from engine.machine import reports as rep
-from engine.machine.events import Purpose
-from engine.machine.state import Origin, State
+from engine.machine.events import Origin, Purpose
+from engine.machine.state import State
 from engine.plan.models import Action, Task
 from engine.runner.processes import Processes
 from engine.runner.world import RealWorld

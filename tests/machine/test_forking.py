@@ -23,8 +23,7 @@ from tests.machine.world import START, World
 
 MADE = Fork(
     run="run-1-from-cp-0001",
-    origin="run-1",
-    origin_path="/state/runs/run-1",
+    past=(ev.Origin(run="run-1", path="/state/runs/run-1"),),
     actor="ann",
     checkpoint="cp-9000",
     trigger="manual",
