@@ -1,12 +1,15 @@
 """What is wrong with a plan, and where: located errors and warnings, and how they read.
 
-Text of the plan is foreign: wherever it is quoted, characters that could steer a terminal are shown escaped.
+Text of the plan is foreign: wherever it is quoted, characters that could steer a terminal are shown escaped,
+and passwords in connection strings are not shown.
 """
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from engine.plan.passwords import hide_passwords
 
 MAX_FINDINGS = 1000
 """No more than about this many are looked for: a file that is wrong everywhere shall not take all memory."""
@@ -50,9 +53,11 @@ class Place:
         """The source line with a caret under the column; only the part around it where the line is long."""
         if not self.source_line.strip():
             return ""
-        start = max(0, self.column - 1 - _SHOWN_LINE // 2)
-        shown = self.source_line[start : start + _SHOWN_LINE].replace("\t", " ")
-        before = visible(shown[: self.column - 1 - start])
+        line = hide_passwords(self.source_line)
+        column = len(hide_passwords(self.source_line[: self.column - 1]))
+        start = max(0, column - _SHOWN_LINE // 2)
+        shown = line[start : start + _SHOWN_LINE].replace("\t", " ")
+        before = visible(shown[: column - start])
         indent = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in before)
         margin = f"{self.line:>5} | "
         return f"{margin}{visible(shown)}\n{' ' * (len(margin) - 2)}| {' ' * indent}^"
@@ -69,7 +74,7 @@ class Finding:
 
     def render(self) -> str:
         prefix = "" if self.severity == "error" else "warning: "
-        parts = [f"{self.place}: {prefix}{self.message}", self.place.excerpt()]
+        parts = [f"{self.place}: {prefix}{hide_passwords(self.message)}", self.place.excerpt()]
         if self.hint:
             parts.append(f"  hint: {self.hint}")
         return "\n".join(part for part in parts if part)
@@ -81,8 +86,8 @@ class Finding:
             "file": self.place.file,
             "line": self.place.line or None,
             "column": self.place.column or None,
-            "text": self.place.text,
-            "message": self.message,
+            "text": hide_passwords(self.place.text),
+            "message": hide_passwords(self.message),
             "hint": self.hint,
         }
 

@@ -4,23 +4,18 @@ Nothing of the environment goes back into the plan, so nothing of it can reach a
 what came from it is returned as secrets, for output to be redacted.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from engine.plan.errors import Finding, Place, PlanErrors, quote
 from engine.plan.models import VARIABLE, Plan, Target
 from engine.plan.notes import Notes
+from engine.plan.passwords import passwords_in
 from engine.plan.paths import PathRefused, resolve_path
 
 EMBEDDED = "embedded"
 """The conninfo of a PostgreSQL that the run starts for itself."""
-
-_PASSWORD = re.compile(
-    r"\bpassword\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>[^\s']\S*))", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +101,7 @@ def written_passwords(plan: Plan) -> dict[str, str]:
 
 
 def _passwords(name: str, conninfo: str) -> dict[str, str]:
-    if "://" in conninfo:
-        try:
-            parts = urlsplit(conninfo)
-            in_authority = parts.password or ""
-        except ValueError:
-            return {}
-        found = [in_authority, unquote(in_authority)]
-        found += [value for key, value in parse_qsl(parts.query) if key == "password"]
-    else:
-        texts = [match["bare"] or match["quoted"] or "" for match in _PASSWORD.finditer(conninfo)]
-        found = texts + [re.sub(r"\\(.)", r"\1", text) for text in texts]
-    return {password: f"[password of {name}]" for password in found if password}
+    return dict.fromkeys(passwords_in(conninfo), f"[password of {name}]")
 
 
 def _expand(target: Target, environ: Mapping[str, str]) -> str:
