@@ -95,6 +95,7 @@ class ConsoleApp(ThemedApp):
         self._incoming = events
         self._review = review
         self._on_confirm = on_confirm
+        self.folder = folder
         self._summary = summary or (lambda: FinishedScreen(view, folder))
         self._tick_s = TICK_S if speed == 1.0 else FAST_TICK_S
         self._offered: set[int] = set()
@@ -332,7 +333,8 @@ class ConsoleApp(ThemedApp):
 
     def _ask_to_stop(self, *, leaving: bool) -> None:
         if not isinstance(self.screen, StopDialog):
-            self.push_screen(StopDialog(self.view, leaving=leaving), partial(self._stop, leaving))
+            dialog = StopDialog(self.view, leaving=leaving, folder=self.folder)
+            self.push_screen(dialog, partial(self._stop, leaving))
 
     def _stop(self, leaving: bool, choice: StopChoice | None) -> None:
         if choice is None or not self.live:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,8 +12,9 @@ from anyio import to_thread
 from console.run_view import RunView
 from console.sentences import sentence
 from engine.journal.journal import Journal
+from engine.journal.naming import typed_name
 from engine.journal.public import public_json
-from engine.journal.rundir import RunDir, run_dir, state_dir
+from engine.journal.rundir import RunDir
 from engine.machine.events import Event
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
@@ -155,11 +155,5 @@ def closing_lines(state: State, rundir: RunDir) -> list[str]:
     for question in state.questions.values():
         lines.append(f"  open question about {question.task}: {question.reason}")
     if not state.finished or state.status != "completed":
-        lines.append(f"  go on with: wesley-console resume {_name_of(rundir)}")
+        lines.append(f"  go on with: wesley-console resume {typed_name(rundir.path)}")
     return lines
-
-
-def _name_of(rundir: RunDir) -> str:
-    """What the run is found by: its id where runs are looked for without being told, else its directory."""
-    by_itself = rundir.path == run_dir(state_dir(None), rundir.id).path
-    return rundir.id if by_itself else shlex.quote(str(rundir.path))

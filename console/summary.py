@@ -1,5 +1,6 @@
 """How a run ended, in words: for the last screen, and for a terminal once the console has been left."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from console.exits import exit_code
@@ -53,8 +54,11 @@ def resumable(state: State) -> bool:
     return state.started and state.status is not RunStatus.COMPLETED
 
 
-def resume_command(state: State) -> str:
-    return f"wesley-console resume {state.run}"
+def resume_command(state: State, folder: str) -> str:
+    """`folder` is where the run is kept."""
+    from engine.journal.naming import typed_name  # late: a screen's first paint needs nothing of the journal
+
+    return f"wesley-console resume {typed_name(Path(folder)) if folder else state.run}"
 
 
 def summarise(view: RunView, folder: str = "") -> Summary:
@@ -67,7 +71,7 @@ def summarise(view: RunView, folder: str = "") -> Summary:
         title=f"{one_line(view.plan.name)}: {mark.word}{took}",
         meaning=_meaning(state),
         lines=[*_tasks(state), *_left_applied(state), *_figures(state, folder)],
-        resume=resume_command(state) if resumable(state) else "",
+        resume=resume_command(state, folder) if resumable(state) else "",
     )
 
 

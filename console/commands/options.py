@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.exits import UsageError, say
-from engine.journal.rundir import RunDir, find_run, state_dir
+from engine.journal.naming import state_dir
+from engine.journal.rundir import RunDir, find_run
 
 if TYPE_CHECKING:
     from console.cli import NewRunFlags, PlanFlags, RunFlags, Where

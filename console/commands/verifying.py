@@ -7,6 +7,7 @@ from console.exits import Exit, say
 from engine.journal.history import read_history
 from engine.journal.integrity import verify_run
 from engine.journal.journal import Journal
+from engine.journal.naming import typed_name
 from engine.journal.salvage import fork_offer
 
 if TYPE_CHECKING:
@@ -27,5 +28,5 @@ def verify_state(wanted: str, where: "Where") -> Exit:
     for finding in report.findings:
         say(f"  {finding}")
     if offer := fork_offer(rundir, report):
-        say(f"  go on in a new run with: wesley-console resume {rundir.id} --from {offer}")
+        say(f"  go on in a new run with: wesley-console resume {typed_name(rundir.path)} --from {offer}")
     return Exit.REFUSED

@@ -20,8 +20,8 @@ StopChoice = Literal["drain", "end"]
 class StopDialog(ModalScreen[StopChoice | None]):
     """Dismissed with how to stop, or None to keep going. Ending running tasks takes a second, different key.
 
-    `leaving`: the console closes once the run has stopped. Where the run is stopping already, the dialog
-    says what it still waits for, and only offers to end that."""
+    `folder`: where the run is kept. `leaving`: the console closes once the run has stopped. Where the run is
+    stopping already, the dialog says what it still waits for, and only offers to end that."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "drain", "Finish, then stop"),
@@ -30,10 +30,11 @@ class StopDialog(ModalScreen[StopChoice | None]):
         Binding("escape", "back", "Keep going"),
     ]
 
-    def __init__(self, view: RunView, *, leaving: bool) -> None:
+    def __init__(self, view: RunView, *, leaving: bool, folder: str = "") -> None:
         super().__init__(classes="dialog")
         self.view = view
         self.leaving = leaving
+        self.folder = folder
         self.armed = False
 
     def compose(self) -> ComposeResult:
@@ -76,7 +77,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
         lines.append(_choice("esc", "wait" if self.view.state.stopping else "keep going", "back"))
         if not self.view.state.stopping:
             lines += [Content(""), Content.styled("The run can be resumed later:", "$quiet")]
-            lines.append(Content.styled(f"  {resume_command(self.view.state)}", "$quiet"))
+            lines.append(Content.styled(f"  {resume_command(self.view.state, self.folder)}", "$quiet"))
         return Content("\n").join(lines)
 
     def _situation(self, busy: list[str]) -> Content:

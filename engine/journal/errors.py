@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.journal.naming import typed_name
 from engine.plan.errors import visible
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class RunExists(RunLookupError):
             f"there is a run {run_id!r} already",
             where=path,
             why="a new run never writes over an old one",
-            do=f"choose another --run-id, or go on with that run: wesley-console resume {run_id}",
+            do=f"choose another --run-id, or go on with that run: wesley-console resume {typed_name(path)}",
         )
 
 
@@ -122,7 +123,8 @@ class Damaged(StateRefused):
             lines.append(f"and {len(self.findings) - _SHOWN_FINDINGS} more")
         do = "nothing was changed; put the named files back from a copy, then `wesley-console verify` it"
         if offer:
-            do += f"\n       or go on in a new run: wesley-console resume {report.path.name} --from {offer}"
+            named = typed_name(report.path)
+            do += f"\n       or go on in a new run: wesley-console resume {named} --from {offer}"
         super().__init__(
             "the state of this run is damaged, and is refused",
             where=report.path,

@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.journal.errors import AmbiguousRun, NoSuchRun, RunExists, StateDirUnusable, UnsafeRunId
-
-ENVIRONMENT = "WESLEY_CONSOLE_STATE"
-"""The environment variable that names the state directory where no option does."""
+from engine.journal.naming import RUNS
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _GENERATED_ID = re.compile(r"(\d{8}-\d{6})-")
@@ -69,16 +67,6 @@ def fsync_dir(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def state_dir(option: str | Path | None) -> Path:
-    """The state directory: `option` (--state-dir), else the environment, else the user's own; absolute."""
-    given = option or os.environ.get(ENVIRONMENT)
-    if given:
-        return Path(given).absolute()
-    from platformdirs import user_state_path  # late: most commands name their state directory
-
-    return user_state_path("wesley-console")
 
 
 def new_run_id(plan_name: str, now: datetime) -> str:
@@ -184,7 +172,7 @@ def find_run(state: Path, wanted: str) -> RunDir:
 
 
 def _runs(state: Path) -> Path:
-    return state / "runs"
+    return state / RUNS
 
 
 def _make_parents(path: Path) -> None:

@@ -244,6 +244,7 @@ def _begin(machine: Machine, report: rep.Begin) -> None:
         source=report.source,
         source_digest=report.source_digest,
         faults=report.faults,
+        allow_outside=report.allow_outside,
     )
     checkpoints.set_timer(machine)
     for task in plan.tasks:

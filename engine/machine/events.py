@@ -84,6 +84,8 @@ class RunStarted(Event, frozen=True, kw_only=True):
     """What that file is known again by; empty where it alone does not make the plan."""
     faults: tuple[dict[str, Any], ...] = ()
     """The scripted failures of a simulation."""
+    allow_outside: bool = False
+    """Whether the plan may name files outside its folder."""
 
 
 class RunResumed(Event, frozen=True, kw_only=True):

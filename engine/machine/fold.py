@@ -108,6 +108,7 @@ def _run_started(state: State, event: ev.RunStarted) -> None:
     state.source = event.source
     state.source_digest = event.source_digest
     state.faults = event.faults
+    state.allow_outside = event.allow_outside
     state.engine = event.engine
     state.actor = event.actor
     state.started_at = event.at
@@ -122,6 +123,8 @@ def _run_resumed(state: State, event: ev.RunResumed) -> None:
         state.finished_t = None
         if state.status is RunStatus.ROLLED_BACK:
             state.rollback = None
+        for number, question in state.questions.items():
+            state.questions[number] = replace(question, refused="")
     if event.cause != "decision":
         state.operator_pause = None
     unfinished = state.rollback is not None

@@ -34,6 +34,7 @@ class Begin(Report, frozen=True, kw_only=True):
     source: str = ""
     source_digest: str = ""
     faults: tuple[dict[str, Any], ...] = ()
+    allow_outside: bool = False
 
 
 class EngineResumed(Report, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ class TaskState(msgspec.Struct):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """An open question; `number` is the `seq` of the event that opened it.
 
-    `refused` says why the newest answer to it could not be taken."""
+    `refused` says why the newest answer that this engine was given to it could not be taken."""
 
     number: int
     about: About
@@ -158,6 +158,7 @@ class State:
         self.origins: tuple[Origin, ...] = ()
         """The runs whose history this one goes on with, the first one first."""
         self.faults: tuple[dict[str, Any], ...] = ()
+        self.allow_outside = False
         self.seed = 0
         self.engine: Engine | None = None
         self.taken_up_seq = 0

@@ -12,6 +12,7 @@ from engine.journal.errors import RunLookupError, StateRefused
 from engine.journal.integrity import verify_run
 from engine.journal.journal import Journal
 from engine.journal.making import install_journal
+from engine.journal.naming import typed_name
 from engine.journal.ownership import kept_unowned
 from engine.journal.rundir import RunDir, assembled_run_dir, list_runs, run_dir
 from engine.journal.salvage import Salvage, salvage
@@ -34,7 +35,7 @@ class AlreadyForked(RunLookupError):
             f"run {origin} is gone on with already, in {fork}",
             where=path,
             why="two runs in the stead of one would each know nothing of what the other has done",
-            do=f"go on with that one: wesley-console resume {fork}",
+            do=f"go on with that one: wesley-console resume {typed_name(path)}",
         )
 
 

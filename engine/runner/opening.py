@@ -120,6 +120,7 @@ def new_run(
             source=str(loaded.path),
             source_digest=source_digest(loaded.text),
             faults=_dump(options.faults),
+            allow_outside=options.allow_outside,
         )
         runner = _runner(Machine(plan), journal, world(run, rundir), first, options)
         yield OpenRun(run, rundir, plan, runner, options, [])
@@ -179,7 +180,12 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         if not state.simulated and options.speed != 1.0:
             raise CannotStart([f"run {run} is no simulation: its clock goes at the world's speed"])
         faults = Faults.model_validate({"faults": state.faults}) if state.faults else None
-        options = replace(options, simulate=state.simulated, faults=faults)
+        options = replace(
+            options,
+            simulate=state.simulated,
+            faults=faults,
+            allow_outside=options.allow_outside or state.allow_outside,
+        )
         review = review_plan(run, state, allow_outside=options.allow_outside)
         edited = review.edited if review and on_plan(review) else None
         plan = adopted(state.plan, edited) if edited else state.plan

@@ -260,6 +260,23 @@ def test_a_path_outside_is_allowed_on_request(program: Program) -> None:
     assert (program.folder.parent / "app.db").exists()
 
 
+def test_a_resume_keeps_to_what_was_allowed_at_the_start(program: Program) -> None:
+    task = '  - {id: a, run: {sql: "CREATE TABLE t (x)", on: app}}\n  - {id: b, run: {shell: "test -e ok"}}\n'
+    plan = write_plan(program.folder, task, targets="{app: {sqlite: ../app.db}}")
+    program("run", plan, "--headless", "--allow-outside", "--run-id", "r").wants(6)
+    (program.folder / "ok").touch()
+    program("resume", "r", "--headless", "--on-unknown", "retry").wants(0)
+
+
+def test_a_run_elsewhere_is_named_by_its_directory(program: Program) -> None:
+    plan = write_plan(program.folder, '  - {id: a, run: {shell: "exit 9"}}\n')
+    elsewhere = program.folder / "else where"
+    stopped = program("run", plan, "--headless", "--run-id", "r", "--state-dir", elsewhere).wants(6)
+    assert f"wesley-console resume '{elsewhere / 'runs' / 'r'}'" in stopped.out
+    refused = program("run", plan, "--headless", "--run-id", "r", "--state-dir", elsewhere).wants(2)
+    assert f"wesley-console resume '{elsewhere / 'runs' / 'r'}'" in refused.err
+
+
 def test_two_resumes_at_once_are_one_and_a_refusal(program: Program, gate: Gate) -> None:
     plan = write_plan(program.folder, f'  - {{id: a, run: {{shell: "test -e ok || exit 1; {gate.stop}"}}}}\n')
     program("run", plan, "--headless", "--run-id", "r").wants(6)

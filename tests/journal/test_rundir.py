@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.journal.errors import AmbiguousRun, NoSuchRun, RunExists, StateDirUnusable, UnsafeRunId
-from engine.journal.rundir import RunDir, create_run_dir, find_run, list_runs, new_run_id, state_dir
+from engine.journal.naming import state_dir, typed_name
+from engine.journal.rundir import RunDir, create_run_dir, find_run, list_runs, new_run_id, run_dir
 from tests.journal.samples import started_journal
 
 NOON = datetime(2026, 11, 22, 6, 44, 13, tzinfo=UTC)
@@ -60,8 +61,16 @@ def test_an_id_that_could_not_be_a_plain_file_name_is_refused(tmp_path: Path, ru
 
 def test_a_run_id_is_taken_once(tmp_path: Path) -> None:
     create_run_dir(tmp_path, "mine")
-    with pytest.raises(RunExists, match="resume mine"):
+    with pytest.raises(RunExists, match=f"resume {tmp_path}/runs/mine"):
         create_run_dir(tmp_path, "mine")
+
+
+def test_a_run_is_named_by_its_id_only_where_that_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WESLEY_CONSOLE_STATE", str(tmp_path / "s t"))
+    assert typed_name(run_dir(state_dir(None), "mine").path) == "mine"
+    assert typed_name(run_dir(tmp_path / "s t" / "x", "mine").path) == f"'{tmp_path}/s t/x/runs/mine'"
 
 
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -262,3 +262,12 @@ def test_a_standing_rollback_goes_where_it_is_told() -> None:
     answer = standing_answer(failed().state, failed().question, "rollback", "start")
     assert answer
     assert answer.to == "start"
+
+
+def test_after_a_resume_a_standing_answer_is_given_again_though_it_was_refused_before() -> None:
+    run = failed().decide("rollback", to="cp-0007")
+    refused = standing_answer(run.state, run.question, "retry")
+    assert refused and refused.action == "abort"
+    taken_up = run.die().resume()
+    answer = standing_answer(taken_up.state, taken_up.question, "retry")
+    assert answer and answer.action == "retry"
