@@ -5,6 +5,7 @@ a virtual clock; what follows from the answers is the machine's to say.
 """
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from engine.machine.core import Machine
 from engine.machine.decisions import standing_answer
 from engine.machine.events import Event, Purpose
 from engine.machine.state import State, TaskState
-from engine.machine.transitions import TaskStatus
+from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.models import Plan, Task, expected_duration
 
 Outcomes = Callable[[Task, int, Purpose], tuple[float, rep.Report]]
@@ -115,8 +116,19 @@ class Simulation:
                         done=True,
                     )
                 )
-        # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again.
-        self.report(rep.TimerFired(key=checkpoints.TIMER))
+        self._wind_timer()
+        # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again as soon as
+        # it is told anything. These two reports say nothing new, each where the other would.
+        paused = state.operator_pause is not None
+        self.report(rep.TimerFired(key=checkpoints.TIMER) if paused else rep.Continue(actor="preview"))
+
+    def _wind_timer(self) -> None:
+        """The next checkpoint by time is due when it would have been elsewhere. A run that is held winds its
+        timer anew when it goes on."""
+        state, every = self.state, self._plan.checkpoints.every
+        if every and state.status is RunStatus.RUNNING:
+            turns = math.floor((self._t - state.going_since_t) / every) + 1
+            self._answer(cmd.SetTimer(key=checkpoints.TIMER, due_t=state.going_since_t + turns * every))
 
     def _is_looked_into(self, task: TaskState) -> bool:
         asked = any(question.task == task.id for question in self.state.questions.values())

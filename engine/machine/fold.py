@@ -112,10 +112,12 @@ def _run_started(state: State, event: ev.RunStarted) -> None:
     state.engine = event.engine
     state.actor = event.actor
     state.started_at = event.at
+    state.going_since_t = event.t
     state.lanes = [None] * event.lanes
 
 
 def _run_resumed(state: State, event: ev.RunResumed) -> None:
+    state.going_since_t = event.t
     if event.cause == "engine":
         state.engine = event.engine
         state.taken_up_seq = event.seq

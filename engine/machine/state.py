@@ -195,6 +195,8 @@ class State:
         """A rollback that was decided and waits for what is in flight."""
         self.stopping: Stopping | None = None
         self.finished_t: float | None = None
+        self.going_since_t = 0.0
+        """When the run last began to go on, by a start or a resume: checkpoints by time are counted from it."""
 
     # -- derived ---------------------------------------------------------------------------------
 
