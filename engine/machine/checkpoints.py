@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
+from engine.machine import rollback
 from engine.machine.metrics import metrics
 from engine.machine.state import State
 from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
@@ -174,6 +175,7 @@ def on_written(machine: "Machine", report: rep.CheckpointWritten) -> None:
         stable=saving.stable,
         note=saving.note,
     )
+    rollback.reconsider(machine)
     _release(machine, saving)
 
 

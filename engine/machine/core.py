@@ -135,7 +135,7 @@ class Machine:
             rollback.advance(self)
         elif held := hold_reason(state):
             self._hold(held)
-            if state.rollback_wanted and not state.in_flight:
+            if state.rollback_wanted and not state.in_flight and not rollback.place_under_way(self):
                 rollback.begin(self)
         else:
             if state.status is not RunStatus.RUNNING:

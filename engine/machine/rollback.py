@@ -65,6 +65,33 @@ def scope(state: State, graph: Graph, to_seq: int) -> Scope:
     )
 
 
+def place_under_way(machine: "Machine") -> bool:
+    """Whether the checkpoint that the engine's own rollback is to go to is still being written."""
+    wanted = machine.state.rollback_wanted
+    by_engine = wanted is not None and wanted.actor == "engine"
+    return by_engine and machine.plan.model == "rolling" and any(s.stable for s in machine.saving.values())
+
+
+def reconsider(machine: "Machine") -> None:
+    """Let a rollback that the engine itself decided on go to the checkpoint that was saved just now, if that
+    is a safe place: it holds what stood before the failure, and was only on its way to the disk by then."""
+    state, saved = machine.state, machine.state.last_checkpoint
+    wanted = state.rollback_wanted
+    if wanted is None or wanted.actor != "engine" or saved is None or not saved.stable:
+        return
+    if (to := automatic_target(state)) != wanted.to:
+        machine.emit(
+            ev.DecisionMade,
+            question=0,
+            task=wanted.task,
+            action="rollback",
+            to=to,
+            actor="engine",
+            reason=wanted.reason,
+            on_seq=state.seq,
+        )
+
+
 def begin(machine: "Machine") -> None:
     """Start the rollback that was decided, now that nothing is in flight."""
     state = machine.state

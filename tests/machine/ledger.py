@@ -49,6 +49,8 @@ class Ledger:
         self.paused = False
         self.wanted = False
         """A rollback was decided and has not begun."""
+        self.by_engine = False
+        """The last rollback that began was the engine's own."""
         self.covered = 0
         """The latest place that a checkpoint stands at."""
         self.barriers: list[int] = [0]
@@ -135,6 +137,9 @@ class Ledger:
         assert all(self.tasks[task_id].rollback is None for task_id in event.stay), event
         scope = {t for t in self.applied if self.state.tasks[t].settled_seq > event.to_seq}
         assert scope == {*event.tasks, *event.stay}, (event, scope)
+        self.by_engine = (
+            self.state.rollback_wanted is not None and self.state.rollback_wanted.actor == "engine"
+        )
         assert len(event.tasks) + len(event.stay) == len(scope)
 
     def _before_rollback_step_started(self, event: ev.RollbackStepStarted) -> None:
@@ -163,6 +168,9 @@ class Ledger:
     def _before_checkpoint_saved(self, event: ev.CheckpointSaved) -> None:
         assert event.checkpoint not in self.state.checkpoints, f"{event.checkpoint} is saved twice"
         assert event.position < event.seq
+        if self.by_engine and self.state.rollback and self.plan.model == "rolling":
+            better = event.stable and event.position > self.state.rollback.to_seq
+            assert not better, f"the engine did not wait for {event}, and rolls back behind it"
         self.covered = max(self.covered, event.position)
         if event.trigger == "barrier":
             self.barriers.append(event.position)

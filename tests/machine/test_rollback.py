@@ -1,5 +1,7 @@
 """Undoing: what is in scope, in which order, and what follows from a step that fails."""
 
+from typing import Any
+
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.plan.models import FailureClass
@@ -218,6 +220,41 @@ def test_a_rollback_goes_where_it_was_sent_even_if_newer_checkpoints_push_that_o
     checkpoint(roll_back(run, to="cp-0001").succeed("b")).succeed("c")
     assert run.of(ev.RollbackStarted)[-1].to == "cp-0001"
     assert run.of(ev.RollbackStarted)[-1].tasks == ("c", "b")
+
+
+def failed_while_saving(**options: Any) -> World:
+    """`c` fails for good while the checkpoint that holds `a` is being written."""
+    run = World(plan(task("a", **options), task("b", "a", **options), task("c", "a", critical=True)))
+    run.succeed("a").report(rep.TakeCheckpoint(actor="ann"))
+    return run.succeed("b").fail("c", FailureClass.PERMANENT)
+
+
+def test_an_engine_that_rolls_back_waits_for_the_checkpoint_that_is_being_written() -> None:
+    run = failed_while_saving()
+    assert not run.of(ev.RollbackStarted)
+    assert run.saved().of(ev.RollbackStarted)[-1].to == "cp-0001"
+    assert run.undo("b").of(ev.RunFinished)[-1].status == "rolled_back"
+    assert run.status("a") == "succeeded"
+    assert [made.to for made in run.of(ev.DecisionMade) if made.action == "rollback"] == ["start", "cp-0001"]
+
+
+def test_where_that_checkpoint_cannot_be_written_it_goes_to_the_one_before() -> None:
+    run = failed_while_saving().not_saved()
+    assert run.of(ev.RollbackStarted)[-1].to == "start"
+    assert run.of(ev.RollbackStarted)[-1].tasks == ("b", "a")
+
+
+def test_nor_where_the_engine_dies_before_it_is() -> None:
+    run = failed_while_saving().resume()
+    assert run.of(ev.RollbackStarted)[-1].to == "start"
+
+
+def test_what_would_stay_is_asked_about_for_the_place_it_goes_to() -> None:
+    run = failed_while_saving(undo=False).saved()
+    assert "A rollback to cp-0001 cannot undo b:" in run.question.reason
+    run.decide("rollback").finish_everything()
+    assert run.of(ev.RollbackStarted)[-1].to == "cp-0001"
+    assert run.of(ev.RollbackStarted)[-1].stay == ("b",)
 
 
 def test_a_rollback_that_was_decided_is_not_replaced_by_another() -> None:
