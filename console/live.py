@@ -29,9 +29,9 @@ from engine.plan.load import LoadedPlan
 from engine.plan.models import Plan
 from engine.runner.core import Runner
 from engine.runner.feed import Feed
+from engine.runner.kept import OutputShelf
 from engine.runner.opening import OpenRun, Options, new_run, resumed_run
 from engine.runner.replanning import PlanDecision
-from engine.runner.world import kept_output
 
 Opener = Callable[[], AbstractContextManager[OpenRun]]
 
@@ -63,7 +63,7 @@ class Session:
         self.feed = Feed()
         self._options = options
         self._open_run = open_run
-        self._rundir: RunDir | None = None
+        self._kept: OutputShelf | None = None
         self._confirmed = anyio.Event()
         self._engine_ended = anyio.Event()
         self._error: BaseException | None = None
@@ -94,7 +94,7 @@ class Session:
         await self._confirmed.wait()
         try:
             with self._open_run() as run:
-                self._rundir = run.rundir
+                self._kept = OutputShelf(run.rundir)
                 self.remote.runner = run.runner
                 run.runner.watched_by(self.feed)
                 await run.runner.run()
@@ -121,10 +121,7 @@ class Session:
                     app.leave(drain=False, reason=f"{name} received")
 
     def _output(self, task: str, attempt: int) -> Sequence[str]:
-        if self._rundir and not self._options.simulate:
-            return kept_output(self._rundir, task, attempt)
-        attempts = self.view.state.tasks[task].attempts
-        return [line for each in attempts if each.number == attempt for line in each.tail.splitlines()]
+        return self._kept(task, attempt) if self._kept else ()
 
 
 def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, options: Options) -> Exit:

@@ -8,6 +8,7 @@ import bisect
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from console.outlook import Outlook
 from engine.graph import Graph
 from engine.machine.events import Event
 from engine.machine.fold import apply, replay
@@ -30,7 +31,7 @@ class Controls(Protocol):
 
 
 OutputSource = Callable[[str, int], Sequence[str]]
-"""The kept output of (task, attempt): lines, safe for screens, oldest first; empty where there is none."""
+"""The kept output of (task, attempt): lines, safe for screens, oldest first; empty where none is kept."""
 
 
 class RunView:
@@ -42,9 +43,11 @@ class RunView:
         output: OutputSource = lambda _task, _attempt: (),
     ) -> None:
         self.controls = controls
-        self.output = output
+        self._kept_output = output
         self.events: list[Event] = []
         self.revision = 0
+        self.expected = Outlook()
+        """What is expected of the newest state from now on, as far as it has been worked out."""
         self._live = State(plan)
         self._past: State | None = None
         self._began = plan, self._live.pools
@@ -81,6 +84,11 @@ class RunView:
         return self._live
 
     @property
+    def outlook(self) -> Outlook:
+        """What is expected from the state shown on: nothing where that is a record."""
+        return Outlook() if self._past is not None or self.state.finished else self.expected
+
+    @property
     def read_only(self) -> bool:
         return self.controls is None or self._past is not None
 
@@ -97,6 +105,13 @@ class RunView:
         """What keeps the engine from going on, though no event can say so: its journal cannot be written."""
         return self.controls.trouble() if self.controls else ""
 
+    def output(self, task_id: str, attempt: int) -> Sequence[str]:
+        """What an attempt printed: all that is kept, or what its events hold of it."""
+        if kept := self._kept_output(task_id, attempt):
+            return kept
+        attempts = self.state.tasks[task_id].attempts
+        return [line for each in attempts if each.number == attempt for line in each.tail.splitlines()]
+
     def fold(self, events: Sequence[Event]) -> None:
         """Take in the newest events, in order."""
         for event in events:
@@ -109,6 +124,10 @@ class RunView:
         if seq is None or seq >= self._live.seq:
             self._past = None
         else:
-            upto = bisect.bisect_right(self.events, seq, key=lambda event: event.seq)
-            self._past = replay(State(*self._began), self.events[:upto])
+            self._past = self.state_at(seq)
         self.revision += 1
+
+    def state_at(self, seq: int) -> State:
+        """The run as it stood after event `seq`. Walks all events up to there."""
+        upto = bisect.bisect_right(self.events, seq, key=lambda event: event.seq)
+        return replay(State(*self._began), self.events[:upto])

@@ -3,6 +3,8 @@
 A `Case` never changes, so a decision is always about what was on the screen.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from console.look import one_line
@@ -27,7 +29,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...]
     undo_attempts: int
     ending: Ending | None
-    output: tuple[str, ...]
+    output: Sequence[str]
 
     @property
     def ran(self) -> Action | None:
@@ -71,15 +73,15 @@ def capture(view: RunView, number: int) -> Case:
         attempts=task.attempts,
         undo_attempts=task.undo_attempts,
         ending=_ending(view, question),
-        output=() if undoing else tuple(view.output(task.id, len(task.attempts))),
+        output=() if undoing else view.output(task.id, len(task.attempts)),
     )
 
 
-def output_of(case: Case) -> tuple[str, ...]:
+def output_of(case: Case) -> Sequence[str]:
     """The lines that are known of what the attempt printed: all that was kept, else the end in its event."""
     if case.output:
         return case.output
-    return tuple(sanitise(getattr(case.ending, "tail", "")).rstrip("\n").splitlines())
+    return sanitise(getattr(case.ending, "tail", "")).rstrip("\n").splitlines()
 
 
 def _ending(view: RunView, question: Question) -> Ending | None:

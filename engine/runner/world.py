@@ -1,6 +1,6 @@
 """The real world: attempts through the executors, each with its output, its timeout and its evidence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from engine.journal.rundir import RunDir
 from engine.machine import reports as rep
 from engine.machine.events import Purpose
 from engine.plan.models import Action, FailureClass, Plan, Task
+from engine.runner.kept import output_path
 from engine.runner.processes import Processes
 from engine.tasks.base import (
     Cancelled,
@@ -24,6 +25,7 @@ from engine.tasks.base import (
     Location,
     Outcome,
     Succeeded,
+    cancelled,
     verdict,
 )
 from engine.tasks.output import OutputSink
@@ -39,11 +41,6 @@ _REPORTS: dict[type[Outcome], type[rep.Outcome]] = {
     Cancelled: rep.Cancelled,
     InDoubt: rep.InDoubt,
 }
-
-
-def output_path(rundir: RunDir, task: str, attempt: int, purpose: JobPurpose) -> Path:
-    """Where the output of an attempt is kept."""
-    return rundir.output / task / f"{attempt}-{purpose}.log"
 
 
 class RealWorld:
@@ -66,6 +63,10 @@ class RealWorld:
         self._on_lines = on_lines
         self._tasks = {task.id: task for task in plan.tasks}
         self._processes = Processes(rundir)
+        self._hurry = anyio.Event()
+
+    def hurry(self) -> None:
+        self._hurry.set()
 
     async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
         found = self._tasks[task]
@@ -73,12 +74,15 @@ class RealWorld:
         assert action is not None, f"{task} has no {purpose}"
         outcome = await self._carry_out(self._job(found, attempt, purpose, action, stop))
         if isinstance(outcome, Succeeded) and purpose == "run" and found.verify:
-            outcome = await self._verified(found, attempt, found.verify, outcome)
+            outcome = await self._verified(self._job(found, attempt, "verify", found.verify, stop), outcome)
         return _REPORTS[type(outcome)](task=task, attempt=attempt, purpose=purpose, **outcome.fields())
 
-    async def _verified(self, task: Task, attempt: int, verify: Action, outcome: Outcome) -> Outcome:
+    async def _verified(self, verify: Job, outcome: Outcome) -> Outcome:
         """A task that ended well is done only if its own `verify` agrees; if not, nobody knows what it is."""
-        found = verdict(await self._carry_out(self._job(task, attempt, "verify", verify)))
+        verified = await self._carry_out(verify)
+        if isinstance(verified, Cancelled):
+            return cancelled("unknown", "it had ended well, but its verify had not")
+        found = verdict(verified)
         if found.done:
             return outcome
         return Failed(
@@ -158,6 +162,7 @@ class RealWorld:
             timeout_s=task.timeout if task.timeout is not None else defaults.timeout,
             lock_timeout_s=defaults.lock_timeout,
             on_process=self._processes.remember,
+            hurry=self._hurry,
         )
         return replace(job, stop=stop) if stop else job
 
@@ -168,29 +173,14 @@ class RealWorld:
             job.output.close()
 
 
-def kept_output(rundir: RunDir, task: str, attempt: int, last_bytes: int = 256 * 1024) -> Sequence[str]:
-    """The end of what an attempt printed, its verify and its rollback included, in lines."""
-    lines: list[str] = []
-    purposes: tuple[JobPurpose, ...] = ("run", "verify", "rollback")
-    for purpose in purposes:
-        try:
-            with output_path(rundir, task, attempt, purpose).open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(size - last_bytes, 0))
-                text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            continue
-        if lines or purpose != "run":
-            lines.append(f"── {purpose} ──")
-        lines += text.splitlines()
-    return lines
-
-
 class NoWorld:
     """The world of a simulation, where attempts are made up elsewhere: there is nothing to find in it."""
 
     def __init__(self, faults: Faults | None) -> None:
         self._faults = faults or Faults()
+
+    def hurry(self) -> None:
+        """What is simulated ends at once anyway."""
 
     async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
         raise AssertionError(f"attempt {attempt} at {task} ({purpose}, {stop}) is simulated")

@@ -182,7 +182,7 @@ async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming(
 @pytest.mark.parametrize("lines", [3, 41])
 async def test_the_end_of_the_output_is_shown_from_the_top_where_there_is_room(lines: int) -> None:
     stage = stages.failure()
-    stage.view.output = lambda _task, _attempt: stages.OUTPUT[-lines:]
+    stage.view._kept_output = lambda _task, _attempt: stages.OUTPUT[-lines:]
     async with desk(stage, size=(120, 36)) as at:
         tail = at.dialog.query_one("#tail")
         assert tail.scroll_offset.y == max(0, lines - tail.scrollable_content_region.height)
