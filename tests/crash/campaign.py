@@ -7,7 +7,7 @@
 For each story a run without a kill counts the points. Then, for each of them, a new run is killed there
 (before the call, and where it writes also in its middle), and taken up again until it has come to its
 end: by `resume --headless` as long as nobody is asked, otherwise by an operator who looks at what is
-really there. Then the same with a second kill, during the resume. Exits with 1 if any promise was
+really there. Then a sample of pairs: the same with a second kill, during the resume. Exits with 1 if any promise was
 broken, and says which, and where.
 """
 
@@ -51,14 +51,17 @@ class Case(NamedTuple):
 
 @dataclass
 class Tally:
-    """What was tried. `reached`: kills that happened; the rest came after the end of their life."""
+    """What was tried. `points`: in runs that nobody kills. `reached`: kills that happened; the rest came after
+    the end of their life."""
 
+    points: int = 0
     cases: int = 0
     reached: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
+        self.points += other.points
         self.cases += other.cases
         self.reached += other.reached
         self.kinds += other.kinds
@@ -76,7 +79,7 @@ def next_life(stage: Stage, before: Life | None, kill: Kill | None) -> Life:
         return stage.resume(kill)
     if stage.story.saved_by_hand and not stage.was_saved:
         return stage.save(kill)
-    return stage.operate(kill)
+    return stage.resume(kill) if stage.takes_turn() else stage.operate(kill)
 
 
 def live_on(stage: Stage, kills: dict[int, Kill], tally: Tally | None = None) -> list[Life]:
@@ -90,7 +93,9 @@ def live_on(stage: Stage, kills: dict[int, Kill], tally: Tally | None = None) ->
             tally.kinds[life.died_at.name] += 1
         if life.code not in (0, 3, 4, 5, 6, KILLED):
             raise Broken(f"an engine ended with exit code {life.code}")
-        state = judge_standing(stage.folder, stage.rundir)
+        if stage.is_lost:
+            continue
+        state = judge_standing(stage.folder, stage.rundir, stage.before_the_loss)
         if state and state.status == stage.story.ends and life.code != KILLED:
             return lives
     raise Broken(f"no end after {_LIVES} lives")
@@ -103,7 +108,7 @@ def try_case(folder: Path, case: Case, tally: Tally) -> None:
     try:
         stage.begin()
         live_on(stage, kills, tally)
-        judge_end(stage.folder, stage.rundir, stage.story)
+        judge_end(stage.folder, stage.rundir, stage.story, stage.before_the_loss)
         _judge_another_resume(stage)
     except Exception as broken:  # whatever it is: the campaign goes on, and tells of it at its end
         why = f"{type(broken).__name__}: {broken}"
@@ -120,7 +125,7 @@ def _judge_another_resume(stage: Stage) -> None:
 
 
 def _events(stage: Stage) -> str:
-    return "\n".join(repr(record.event) for record in journaled(stage.rundir)[1])
+    return "\n".join(repr(record.event) for record in journaled(stage.rundir).records)
 
 
 # -- which cases there are ---------------------------------------------------------------------------------
@@ -131,7 +136,7 @@ def count_points(folder: Path, story: Story) -> list[list[Point]]:
     stage = Stage(folder, story)
     stage.begin()
     lives = live_on(stage, {})
-    judge_end(folder, stage.rundir, story)
+    judge_end(folder, stage.rundir, story, stage.before_the_loss)
     shutil.rmtree(folder)
     return [life.points for life in lives]
 
@@ -208,12 +213,13 @@ def campaign(folder: Path, stories: list[int], size: int | None, workers: int) -
         cases = single if size is None else sampled(single, lives, chance, size * 2 // 3)
         most = max(len(points) for points in lives)
         firsts = len(single) // 6 if size is None else size // 3
-        cases += pairs(single, most, chance, firsts, 3 if size is None else 1)
-        tally = in_parallel(folder, cases, workers)
-        counted = sum(len(points) for points in lives)
+        twice = list(pairs(single, most, chance, firsts, 3 if size is None else 1))
+        tally = in_parallel(folder, cases + twice, workers)
+        tally.points = sum(len(points) for points in lives)
         print(
-            f"{STORIES[story].name}: {counted} points in {len(lives)} lives, {tally.cases} cases, "
-            f"{tally.reached} kills, {len(tally.failures)} failures, {time.monotonic() - started:.1f} s",
+            f"{STORIES[story].name}: {tally.points} points in {len(lives)} lives; {len(cases)} of "
+            f"{len(single)} single kills, {len(twice)} of {len(single) * most} pairs; {tally.reached} kills, "
+            f"{len(tally.failures)} failures, {time.monotonic() - started:.1f} s",
             flush=True,
         )
         total.add(tally)
@@ -240,7 +246,7 @@ def main() -> int:
     for failure in total.failures[:10]:
         print(f"\nFAILED {failure}")
     print(
-        f"\n{len(stories)} stories, {total.cases} cases, {total.reached} kills, "
+        f"\n{len(stories)} stories, {total.points} points, {total.cases} cases, {total.reached} kills, "
         f"{len(total.failures)} failures, {time.monotonic() - started:.0f} s"
     )
     return bool(total.failures)

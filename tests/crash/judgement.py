@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.journal.errors import NeverStarted
 from engine.journal.integrity import verify_run
 from engine.journal.journal import Journal, Record
 from engine.journal.rundir import RunDir
 from engine.machine import events as ev
-from engine.machine.fold import apply
+from engine.machine.fold import apply, replay
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
+from engine.plan.models import Plan
 from engine.plan.pinned import unpin
 from tests.crash.stories import Story, Witness
 
@@ -20,37 +22,47 @@ class Broken(AssertionError):
     """A promise was not kept."""
 
 
-def journaled(rundir: RunDir) -> tuple[State | None, list[Record]]:
-    """The state that the journal holds, and its records; nothing of a run that has not begun."""
+class Kept(NamedTuple):
+    """What a journal holds: the plan that the run started with, the state it stands at, and the records."""
+
+    plan: Plan | None
+    state: State | None
+    records: list[Record]
+
+
+def journaled(rundir: RunDir) -> Kept:
+    """What the journal holds; nothing of a run that has not begun."""
     try:
         with Journal.open(rundir, readonly=True, check=False) as journal:
             records = list(journal.read())
-            state = State(unpin(journal.plan_json()))
+            plan = unpin(journal.plan_json())
     except NeverStarted:
-        return None, []
-    for record in records:
-        apply(state, record.event)
-    return state, records
+        return Kept(None, None, [])
+    return Kept(plan, replay(State(plan), [record.event for record in records]), records)
 
 
-def judge_standing(folder: Path, rundir: RunDir) -> State | None:
-    """What holds at every moment at which no engine runs."""
-    state, records = journaled(rundir)
+def judge_standing(folder: Path, rundir: RunDir, before: Witness | None = None) -> State | None:
+    """What holds at every moment at which no engine runs. `before`: what had been done when the journal lost
+    its end; only what is journaled behind that speaks for more."""
+    _, state, records = journaled(rundir)
     _need(not records or verify_run(rundir).ok, "verify finds damage")
     witness = Witness(folder)
-    for task in _tasks(state):
-        starts = sum(isinstance(r.event, ev.TaskStarted) and r.event.task == task for r in records)
-        undos = sum(isinstance(r.event, ev.RollbackStepStarted) and r.event.task == task for r in records)
-        _need(witness.done(task) <= starts, f"{task} took effect without a durable start")
-        _need(witness.undone(task) <= undos, f"{task} was undone without a durable start")
+    known = before or Witness()
+    events = [record.event for record in records]
+    forked = next((at for at, event in enumerate(events) if isinstance(event, ev.RunForked)), 0)
+    tasks = set(state.tasks) if state else set()
+    _need(witness.tasks <= tasks, f"{witness.tasks - tasks} took effect, and no task is called so")
+    for task in tasks:
+        starts = sum(isinstance(e, ev.TaskStarted) and e.task == task for e in events[forked:])
+        undos = sum(isinstance(e, ev.RollbackStepStarted) and e.task == task for e in events[forked:])
+        _need(witness.done(task) - known.done(task) <= starts, f"{task} took effect without a durable start")
+        _need(
+            witness.undone(task) - known.undone(task) <= undos, f"{task} was undone without a durable start"
+        )
     told = {json.dumps([r.event.seq, r.hash]) for r in records}
     for line in _acknowledged(folder):
         _need(line in told, f"an event was told of, and is lost: {line}")
     return state
-
-
-def _tasks(state: State | None) -> list[str]:
-    return list(state.tasks) if state else []
 
 
 def _acknowledged(folder: Path) -> Iterator[str]:
@@ -62,10 +74,11 @@ def _acknowledged(folder: Path) -> Iterator[str]:
                 yield json.dumps([event["seq"], event["hash"]])
 
 
-def judge_end(folder: Path, rundir: RunDir, story: Story) -> None:
+def judge_end(folder: Path, rundir: RunDir, story: Story, before: Witness | None = None) -> None:
     """What holds once the run has come to its end."""
-    state = judge_standing(folder, rundir)
-    assert state is not None
+    judge_standing(folder, rundir, before)
+    plan, state, records = journaled(rundir)
+    assert plan is not None and state is not None
     _need(state.status == story.ends, f"it came to {state.status}, not to {story.ends}")
     _need(not state.questions and not state.in_flight, "something was left open")
     witness = Witness(folder)
@@ -77,7 +90,7 @@ def judge_end(folder: Path, rundir: RunDir, story: Story) -> None:
             f"and was undone {witness.undone(task.id)} times",
         )
         _need(task.status is not TaskStatus.IN_DOUBT, f"{task.id} is still in doubt")
-    _judge_doubts(journaled(rundir)[1], State(state.plan))
+    _judge_doubts(records, State(plan))
 
 
 def _judge_doubts(records: list[Record], state: State) -> None:
@@ -100,6 +113,8 @@ def _judge_doubts(records: list[Record], state: State) -> None:
                 number = unseen.pop((task, event.purpose), event.attempt)
                 _need(number == event.attempt, f"the doubt is about another attempt at {task}")
                 doubtful.add(task)
+            case ev.RunForked(doubted=doubted):
+                doubtful.update(doubted)
             case ev.DoubtSettled():
                 doubtful.discard(task)
             case ev.DecisionMade(action=action):

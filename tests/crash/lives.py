@@ -8,9 +8,11 @@ import email.parser
 import json
 import os
 import signal
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +22,17 @@ import pydantic.type_adapter
 import console.commands.running
 from console.cli import main
 from engine.journal.rundir import RunDir
+from engine.machine.state import State
+from tests.crash.judgement import journaled
 from tests.crash.operator import operated
 from tests.crash.points import Armed, Kill, Point
-from tests.crash.stories import Story, honest
+from tests.crash.stories import Story, Witness, honest
 
 LOADED = (anyio._backends._asyncio, console.commands.running, email.parser, pydantic.type_adapter)
 """What the program imports late; here it is loaded before the first life."""
 RUN = "r1"
+FIRST_CHECKPOINT = "cp-0001"
+FORK = f"{RUN}-from-{FIRST_CHECKPOINT}"
 KILLED = -signal.SIGKILL
 _LONGEST_S = 60
 
@@ -45,9 +51,22 @@ class Stage:
     def __init__(self, folder: Path, story: Story) -> None:
         self.folder = folder
         self.story = story
-        self.rundir = RunDir(folder / "state" / "runs" / RUN)
         self.was_saved = False
+        self.before_the_loss: Witness | None = None
+        """What had been done when the journal lost its end, and with it the word of how."""
+        self._turned = False
         self._lived = 0
+
+    @property
+    def rundir(self) -> RunDir:
+        """Of the run, or of the fork that goes on with it."""
+        runs = self.folder / "state" / "runs"
+        return RunDir(runs / FORK if (runs / FORK).exists() else runs / RUN)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run is damaged, and no fork goes on with it yet."""
+        return self.before_the_loss is not None and self.rundir.id == RUN
 
     def begin(self) -> None:
         self.folder.mkdir(parents=True)
@@ -57,7 +76,33 @@ class Stage:
         return self._command(kill, "run", "plan.yaml", "--headless", "--json", "--run-id", RUN)
 
     def resume(self, kill: Kill | None = None) -> Life:
-        return self._command(kill, "resume", RUN, "--headless", "--json")
+        more = ["--from", FIRST_CHECKPOINT] if self.is_lost else []
+        more += ["--accept-plan-changes"] if self._turned and self.story.edits else []
+        return self._command(kill, "resume", self.rundir.id, "--headless", "--json", *more)
+
+    def takes_turn(self) -> bool:
+        """Take the turn of the story, if this is its moment; whether it was."""
+        if self._turned or not self.story.turn:
+            return False
+        state = journaled(self.rundir).state
+        assert state is not None
+        if not any(question.task == self.story.turn for question in state.questions.values()):
+            return False
+        self._turned = True
+        if self.story.edits:
+            self.story.write(self.folder, edited=True)
+        else:
+            self._lose_the_end(state)
+        return True
+
+    def _lose_the_end(self, state: State) -> None:
+        """Cut the journal behind its first checkpoint; what was told of what came later is no longer true."""
+        with closing(sqlite3.connect(self.rundir.journal)) as connection, connection:
+            connection.execute("DELETE FROM events WHERE seq > ?", (state.checkpoints[FIRST_CHECKPOINT].seq,))
+        for said in self.folder.glob("said-*"):
+            said.write_text("")
+        (self.folder / "mended").touch()
+        self.before_the_loss = Witness(self.folder)
 
     def save(self, kill: Kill | None = None) -> Life:
         """A checkpoint by hand, while no engine runs."""
@@ -68,7 +113,8 @@ class Stage:
         """A resume with an operator at hand."""
 
         def live() -> int:
-            operated(self.folder / "state", RUN, honest(self.folder, self.story))
+            answer = honest(self.folder, self.story)
+            operated(self.folder / "state", self.rundir.id, answer, lambda review: self._turned)
             return 0
 
         return self._live(kill, live)

@@ -11,6 +11,7 @@ from engine.machine.events import Event
 from engine.machine.state import Question, State
 from engine.runner.core import Runner
 from engine.runner.opening import Options, resumed_run
+from engine.runner.replanning import PlanDecision, keep_plan
 
 Answer = Callable[[State, Question], tuple[str, str | None]]
 """What to answer to a question: action and mode."""
@@ -39,7 +40,7 @@ def decision(question: int, action: Any, mode: Any = None) -> rep.Decide:
     return rep.Decide(question=question, action=action, mode=mode, actor="ann", reason="it was looked at")
 
 
-def operated(state_dir: Path, run: str, answer: Answer) -> State:
+def operated(state_dir: Path, run: str, answer: Answer, on_plan: PlanDecision = keep_plan) -> State:
     """Take run `run` up again, answer its questions, and carry it out; what it came to."""
-    with resumed_run(RunDir(state_dir / "runs" / run), Options(actor="ann")) as opened:
+    with resumed_run(RunDir(state_dir / "runs" / run), Options(actor="ann"), on_plan) as opened:
         return carry_out(opened, "ann", Operator(opened.runner, answer))

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from engine.runner.processes import Processes
+from engine.tasks.base import ProcessMark
 
 Tear = Callable[[], object]
 
@@ -88,13 +89,13 @@ class Armed:
     def _wrap_processes(self) -> None:
         remember = Processes.remember
 
-        def remembering(processes: Processes, mark: Any) -> None:
+        def remembering(processes: Processes, mark: ProcessMark) -> None:
             what = f"a process that {'runs' if mark.pid else 'will be started'}"
             self.reach(f"before {what} is written down")
             remember(processes, mark)
             self.reach(f"after {what} is written down")
 
-        Processes.remember = remembering  # type: ignore[method-assign]
+        Processes.remember = remembering  # type: ignore[method-assign, assignment]
 
     def _wrap_transactions(self) -> None:
         reach = self.reach

@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -24,23 +24,38 @@ class Story:
     """`ends`: the status that the run comes to in the end. `answers`: what the operator answers to questions
     that are not about a doubt, by task; once that was answered, by `TASK again`, if there is such a one. A
     doubt is answered by what is really there. `saved_by_hand`: a checkpoint is taken when the run stands at
-    its first question."""
+    its first question. `turn`: the task whose question brings a turn, while no engine runs: with `edits` the
+    plan's file is changed, and what is pending is accepted from then on; without, the journal loses all that
+    stands behind the first checkpoint, and the run goes on from there in a new one."""
 
     name: str
     plan: str
     ends: str = "completed"
     answers: dict[str, Answer] | None = None
     saved_by_hand: bool = False
+    turn: str = ""
+    edits: dict[str, str] = field(default_factory=dict)
 
-    def write(self, folder: Path) -> None:
-        (folder / "plan.yaml").write_text(f"wesley: 1\nname: {self.name}\n{self.plan}", encoding="utf-8")
+    @property
+    def forks(self) -> bool:
+        return bool(self.turn) and not self.edits
+
+    def write(self, folder: Path, *, edited: bool = False) -> None:
+        text = f"wesley: 1\nname: {self.name}\n{self.plan}"
+        for old, new in self.edits.items() if edited else ():
+            assert old in text, old
+            text = text.replace(old, new)
+        (folder / "plan.yaml").write_text(text, encoding="utf-8")
 
 
 class Witness:
-    """What was really done, in the folder of a plan. A task's rollback leaves a mark of its own."""
+    """What was really done, in the folder of a plan; nothing, without one. A task's rollback leaves a mark of
+    its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._marks: Counter[tuple[str, str]] = Counter()
+        if folder is None:
+            return
         with open(folder / "witness", "a+") as file:
             file.seek(0)
             self._marks.update((what, task) for what, task in map(str.split, file))
@@ -50,6 +65,11 @@ class Witness:
                 table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'effects'").fetchone()
                 if table:
                     self._marks.update(connection.execute("SELECT what, task FROM effects"))
+
+    @property
+    def tasks(self) -> set[str]:
+        """The tasks that left a mark of any kind."""
+        return {task for _, task in self._marks}
 
     def done(self, task: str) -> int:
         """How often the task took effect."""
@@ -193,6 +213,15 @@ STORIES = [
         answers={"fatal": ("rollback", None)},
     ),
     Story(
+        "a rollback to a checkpoint that is being written",
+        "workers: 2\ncheckpoints: {progress: 30}\ntasks:\n"
+        + _shell("base", undo=True)
+        + _shell("top", "needs: [base]", _SEEN.format("top"), undo=True)
+        + _shell("fatal", "needs: [base]", "critical: true", first="exit 64; "),
+        ends="rolled_back",
+        answers={"fatal": ("rollback", None)},
+    ),
+    Story(
         "a rollback whose steps fail",
         "workers: 2\n"
         + _QUIET
@@ -215,5 +244,37 @@ STORIES = [
         + _shell("top", "needs: [base]", _SEEN.format("top"), undo=True)
         + _shell("wrong", "needs: [top]", first="test -e back || { touch back; exit 3; }; "),
         answers={"wrong": ("rollback", None)},
+    ),
+    Story(
+        "a plan that is changed on the way",
+        _HEAD
+        + "workers: 2\n"
+        + _QUIET
+        + "tasks:\n"
+        + _sql("schema", first=_EFFECTS)
+        + _shell("early", "needs: [schema]", _SEEN.format("early"))
+        + _shell("wrong", "needs: [early]", first="exit 3; ")
+        + _sql("later", "needs: [wrong]", first="INSERT INTO nowhere VALUES (1); ")
+        + _shell("gone", "needs: [wrong]", first="exit 3; "),
+        answers={"wrong": ("abort", None), "wrong again": ("retry", None)},
+        turn="wrong",
+        edits={
+            _shell("wrong", "needs: [early]", first="exit 3; "): _shell("wrong", "needs: [early]")
+            + _shell("more", "needs: [wrong]", _SEEN.format("more")),
+            "INSERT INTO nowhere VALUES (1); ": "",
+            _shell("gone", "needs: [wrong]", first="exit 3; "): "",
+        },
+    ),
+    Story(
+        "a journal that loses its end, and a fork",
+        _HEAD
+        + "workers: 2\ncheckpoints: {progress: 1}\ntasks:\n"
+        + _sql("schema", first=_EFFECTS, undo=True)
+        + _sql("rows", "needs: [schema]", undo=True)
+        + _shell("seen", "needs: [schema]", _SEEN.format("seen"))
+        + _shell("plain", "needs: [seen]")
+        + _shell("wrong", "needs: [rows, plain]", first="test -e mended || exit 3; "),
+        answers={"wrong": ("abort", None), "wrong again": ("retry", None)},
+        turn="wrong",
     ),
 ]

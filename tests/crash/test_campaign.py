@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-STORIES = ("sql", "shell", "failure", "questions", "rollback", "back by")
+STORIES = ("sql", "shell", "failure", "questions", "rollback", "back by", "changed", "fork")
 
 
 @pytest.mark.parametrize("stories", STORIES)
