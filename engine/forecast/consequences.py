@@ -4,7 +4,8 @@ Everything else is taken to go well: what is in flight succeeds in its expected 
 succeeds, and other open questions are answered with a retry.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,27 +13,37 @@ from engine.forecast.simulation import Simulation
 from engine.graph import Graph
 from engine.machine import reports as rep
 from engine.machine.decisions import answers, refusal
-from engine.machine.events import Action, Mode, RollbackStarted, TaskStarted
+from engine.machine.events import Action, Event, Mode, TaskRolledBack, TaskStarted
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 
 
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
-    """`reruns`: tasks that run again. `blocked`: tasks that will not run. `undone`, in the order of undoing,
-    and `stays` (applied, since they have no rollback): what a rollback does. `may_run`: dependants that go
-    on without the task's effect, or on the operator's word for it. `run_ends`: the final status where the
-    choice ends the run, else empty. `finish_t`: expected end on the run's clock, in seconds."""
+    """What is told by its tasks is told of the choice alone: not of what other open questions are about.
+
+    `reruns`: tasks that run again. `blocked`: tasks that will not run. `may_run`: dependants that go on
+    without the task's effect, or on the operator's word for it.
+
+    `undone`, in the order of undoing, `stays` (applied, since they have no rollback) and `left` (applied,
+    since the choice leaves them so): what becomes of what a rollback is about.
+
+    `run_ends`: the final status where the choice ends the run, else empty. `finish_t`: expected end on the
+    run's clock, in seconds. `depends`: nobody can know what follows, since something is looked into first;
+    then the rest is empty. `resumed`: the rest holds from when the run, which the operator has paused, is
+    told to go on."""
 
     possible: bool
     why_not: str = ""
     reruns: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    may_run: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
-    may_run: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     run_ends: str = ""
     finish_t: float | None = None
-    note: str = ""
+    depends: bool = False
+    resumed: bool = False
 
 
 def consequences(
@@ -49,23 +60,33 @@ def consequences(
     why_not = refusal(state, decision)
     if why_not:
         return Consequence(possible=False, why_not=why_not)
-    asked = state.questions.get(question)
+    if action == "resume":
+        return Consequence(possible=True, depends=True)
     simulation = Simulation(state.plan, graph, state)
     simulation.take_up()
     simulation.report(decision)
+    if state.operator_pause is not None:
+        simulation.report(rep.Continue(actor="preview"))
     after = _finish(simulation)
-    rollback = next((e for e in simulation.events if isinstance(e, RollbackStarted)), None)
-    started = {e.task for e in simulation.events if isinstance(e, TaskStarted)}
+    asked = state.questions.get(question)
+    others = {each.task for each in state.questions.values()} - {asked.task if asked else ""}
+    started = {e.task for e in simulation.events if isinstance(e, TaskStarted)} - others
+    reruns = {task for task in started if state.tasks[task].attempts}
+    on_its_word = graph.descendants(asked.task) if asked and mode in ("waive", "assert_done") else set()
+    asserted = {asked.task} if asked and mode == "assert_done" else set()
     return Consequence(
         possible=True,
-        reruns=tuple(_in_order(graph, (t for t in started if state.tasks[t].attempts))),
-        blocked=tuple(_newly(state, after, TaskStatus.BLOCKED)),
-        undone=rollback.tasks if rollback else (),
-        stays=rollback.stay if rollback else (),
-        may_run=_may_run(asked.task, after, graph) if asked and mode in ("waive", "assert_done") else (),
+        reruns=_in_order(graph, reruns),
+        blocked=_in_order(graph, _blocked(after) - _blocked(state)),
+        may_run=_in_order(graph, on_its_word & (started - reruns)),
+        undone=tuple(
+            e.task for e in simulation.events if isinstance(e, TaskRolledBack) and e.task not in asserted
+        ),
+        stays=after.rollback.stay if after.rollback else (),
+        left=_left(after),
         run_ends="" if after.status == "completed" else str(after.status),
         finish_t=after.finished_t,
-        note=_note(state, asked.task, mode) if asked else "",
+        resumed=state.operator_pause is not None and after.status == "completed",
     )
 
 
@@ -76,50 +97,63 @@ def expected_finish(state: State, graph: Graph) -> float | None:
 
 def expected_end(state: State, graph: Graph) -> State:
     """The run as it will have been, if all goes as expected from here. `state` is not touched."""
-    simulation = Simulation(state.plan, graph, state, keep_events=False)
+    return _finish(_gone_on(state, graph, keep_events=False))
+
+
+class Course(NamedTuple):
+    """How a run is expected to go on: the state it ends in, and the events up to there."""
+
+    end: State
+    events: list[Event]
+
+
+def expected_course(state: State, graph: Graph) -> Course:
+    """What is to happen until the run ends, if all goes as expected from here. `state` is not touched."""
+    simulation = _gone_on(state, graph, keep_events=True)
+    return Course(_finish(simulation), simulation.events)
+
+
+def _gone_on(state: State, graph: Graph, *, keep_events: bool) -> Simulation:
+    simulation = Simulation(state.plan, graph, state, keep_events=keep_events)
     simulation.take_up()
     if state.operator_pause is not None:
         simulation.report(rep.Continue(actor="preview"))
-    return _finish(simulation)
+    return simulation
 
 
 def _finish(simulation: Simulation) -> State:
-    """Run to the end; a question that is or becomes open is answered with a retry, or the nearest to it."""
-    state = simulation.run()
+    """Run to the end; a question that is or becomes open is answered at once, see `_answer`."""
+    state = simulation.state
     for _ in range(2 * len(state.tasks)):
-        question = next(iter(state.questions.values()), None)
-        if question is None or state.finished:
-            break
-        decisions = (
-            rep.Decide(question=question.number, action=action, mode=mode, actor="preview")
-            for action, mode in answers(state, question)
-        )
-        simulation.report(next(decision for decision in decisions if not refusal(state, decision)))
+        while answer := _answer(state):
+            simulation.report(answer)
         simulation.run()
+        if state.finished or not state.questions:
+            break
     return state
 
 
-def _newly(before: State, after: State, status: TaskStatus) -> Iterator[str]:
-    return (
-        task.id
-        for task in after.tasks.values()
-        if task.status is status and before.tasks[task.id].status is not status
-    )
+def _answer(state: State) -> rep.Decide | None:
+    """The answer to an open question: a retry where the engine takes one, else the first that it takes."""
+    for question in state.questions.values():
+        for action, mode in sorted(answers(state, question), key=lambda answer: answer[0] != "retry"):
+            decision = rep.Decide(question=question.number, action=action, mode=mode, actor="preview")
+            if not refusal(state, decision):
+                return decision
+    return None
 
 
-def _may_run(task_id: str, after: State, graph: Graph) -> tuple[str, ...]:
-    ran = (t for t in graph.descendants(task_id) if after.tasks[t].status is TaskStatus.SUCCEEDED)
-    return tuple(_in_order(graph, ran))
+def _blocked(state: State) -> set[str]:
+    return set(state.with_status(TaskStatus.BLOCKED))
 
 
-def _in_order(graph: Graph, tasks: Iterator[str]) -> list[str]:
-    return sorted(tasks, key=graph.index.__getitem__)
+def _left(after: State) -> tuple[str, ...]:
+    """What the last rollback was to undo, and has not."""
+    undoing = after.rollback
+    if undoing is None:
+        return ()
+    return tuple(task for task in undoing.tasks if after.tasks[task].status is not TaskStatus.ROLLED_BACK)
 
 
-def _note(state: State, task_id: str, mode: Mode | None) -> str:
-    if mode != "assert_done":
-        return ""
-    verify = next(task.verify for task in state.plan.tasks if task.id == task_id)
-    if verify is None:
-        return "it has no verify: your word is all there is"
-    return "its verify is run first, and must pass"
+def _in_order(graph: Graph, tasks: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(tasks, key=graph.index.__getitem__))
