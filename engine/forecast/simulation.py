@@ -117,8 +117,8 @@ class Simulation:
                     )
                 )
         self._wind_timer()
-        # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again as soon as
-        # it is told anything. These two reports say nothing new, each where the other would.
+        # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again as soon
+        # as it is told anything. These two reports say nothing new, each where the other would.
         paused = state.operator_pause is not None
         self.report(rep.TimerFired(key=checkpoints.TIMER) if paused else rep.Continue(actor="preview"))
 
