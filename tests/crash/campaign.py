@@ -7,8 +7,8 @@
 For each story a run without a kill counts the points. Then, for each of them, a new run is killed there
 (before the call, and where it writes also in its middle), and taken up again until it has come to its
 end: by `resume --headless` as long as nobody is asked, otherwise by an operator who looks at what is
-really there. Then a sample of pairs: the same with a second kill, during the resume. Exits with 1 if any promise was
-broken, and says which, and where.
+really there. Then a sample of pairs: the same with a second kill, during the resume. Exits with 1 if any
+promise was broken, and says which, and where.
 """
 
 import gc
@@ -51,8 +51,8 @@ class Case(NamedTuple):
 
 @dataclass
 class Tally:
-    """What was tried. `points`: in runs that nobody kills. `reached`: kills that happened; the rest came after
-    the end of their life."""
+    """What was tried. `points`: in runs that nobody kills. `reached`: kills that happened; the rest came
+    after the end of their life."""
 
     points: int = 0
     cases: int = 0
@@ -149,13 +149,10 @@ def single_kills(story: int, lives: list[list[Point]]) -> Iterator[Case]:
                 yield Case(story, life, Kill(at, torn=True))
 
 
-def pairs(
-    single: list[Case], points: int, chance: random.Random, firsts: int, seconds: int
-) -> Iterator[Case]:
-    """Cases with a second kill, at any of the first `points` points of the resume."""
-    for case in chance.sample(single, min(firsts, len(single))):
-        for _ in range(seconds):
-            yield case._replace(second=Kill(chance.randint(1, points), torn=chance.random() < 0.3))
+def pairs(single: list[Case], points: int, chance: random.Random, wanted: int) -> Iterator[Case]:
+    """`wanted` cases with a second kill, at any of the first `points` points of the resume."""
+    for case in chance.choices(single, k=wanted):
+        yield case._replace(second=Kill(chance.randint(1, points), torn=chance.random() < 0.3))
 
 
 def sampled(cases: list[Case], lives: list[list[Point]], chance: random.Random, size: int) -> list[Case]:
@@ -202,8 +199,8 @@ def in_parallel(folder: Path, cases: list[Case], workers: int) -> Tally:
     return total
 
 
-def campaign(folder: Path, stories: list[int], size: int | None, workers: int) -> Tally:
-    """All cases of `stories`, or about `size` of each; prints as it goes."""
+def campaign(folder: Path, stories: list[int], size: int | None, most_pairs: int, workers: int) -> Tally:
+    """All points of `stories` and up to `most_pairs` pairs of each, or about `size` cases; prints as it goes."""
     total = Tally()
     for story in stories:
         started = time.monotonic()
@@ -212,8 +209,8 @@ def campaign(folder: Path, stories: list[int], size: int | None, workers: int) -
         single = list(single_kills(story, lives))
         cases = single if size is None else sampled(single, lives, chance, size * 2 // 3)
         most = max(len(points) for points in lives)
-        firsts = len(single) // 6 if size is None else size // 3
-        twice = list(pairs(single, most, chance, firsts, 3 if size is None else 1))
+        wanted = min(len(single) // 2, most_pairs) if size is None else size // 3
+        twice = list(pairs(single, most, chance, wanted))
         tally = in_parallel(folder, cases + twice, workers)
         tally.points = sum(len(points) for points in lives)
         print(
@@ -230,6 +227,7 @@ def main() -> int:
     parser = ArgumentParser(prog="python -m tests.crash.campaign", description="Kill engines, and judge.")
     parser.add_argument("--short", action="store_true", help="a sample of the points")
     parser.add_argument("--size", type=int, help="about so many cases of each story")
+    parser.add_argument("--pairs", type=int, default=100, help="at most so many pairs of each story")
     parser.add_argument("--only", default="", metavar="NAME", help="stories whose name holds NAME")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--folder", type=Path, default=_MEMORY if _MEMORY.is_dir() else None)
@@ -239,7 +237,7 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-", dir=told.folder) as folder:
         size = told.size or (30 if told.short else None)
-        total = campaign(Path(folder), stories, size, told.workers)
+        total = campaign(Path(folder), stories, size, told.pairs, told.workers)
     print("\nkills by the call they came before or into:")
     for kind, number in total.kinds.most_common():
         print(f"{number:6}  {kind}")

@@ -86,7 +86,7 @@ class Stage:
             return False
         state = journaled(self.rundir).state
         assert state is not None
-        if not any(question.task == self.story.turn for question in state.questions.values()):
+        if not any((q.task, q.about) == (self.story.turn, "failure") for q in state.questions.values()):
             return False
         self._turned = True
         if self.story.edits:

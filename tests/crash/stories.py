@@ -24,7 +24,7 @@ class Story:
     """`ends`: the status that the run comes to in the end. `answers`: what the operator answers to questions
     that are not about a doubt, by task; once that was answered, by `TASK again`, if there is such a one. A
     doubt is answered by what is really there. `saved_by_hand`: a checkpoint is taken when the run stands at
-    its first question. `turn`: the task whose question brings a turn, while no engine runs: with `edits` the
+    its first question. `turn`: the task whose failure brings a turn, while no engine runs: with `edits` the
     plan's file is changed, and what is pending is accepted from then on; without, the journal loses all that
     stands behind the first checkpoint, and the run goes on from there in a new one."""
 
