@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from console.run_view import RunView
 from console.sentences import sentence
+from console.streams import hurry_readers
 from engine.journal.journal import Journal
 from engine.journal.naming import typed_name
 from engine.journal.public import public_json
@@ -19,6 +20,7 @@ from engine.machine.events import Event
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
+from engine.runner.core import Runner
 from engine.runner.feed import Feed
 from engine.runner.opening import OpenRun
 from engine.runner.signals import heed_signals
@@ -42,24 +44,35 @@ def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
         run.runner.watched_by(feed)
 
         async def watch() -> None:
+            # In a thread: whoever reads the output may stop reading, and must not stop the run by it.
+            if run.news:
+                await to_thread.run_sync(watcher.watch, run.news)
             async for events in feed:
-                # In a thread: whoever reads the output may stop reading, and must not stop the run by it.
                 await to_thread.run_sync(watcher.watch, events)
 
+        # Signals are heeded until all is told: a reader who takes nothing can be what this waits for.
         async with anyio.create_task_group() as both:
-            both.start_soon(watch)
-            async with anyio.create_task_group() as engine:
-                engine.start_soon(heed_signals, run.runner, actor)
-                state = await run.runner.run()
-                engine.cancel_scope.cancel()
+            both.start_soon(heed_signals, run.runner, actor, hurry_readers)
+            try:
+                async with anyio.create_task_group() as showing:
+                    showing.start_soon(watch)
+                    state = await _hurried_if_it_fails(run.runner)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(watcher.close)
+            both.cancel_scope.cancel()
         return state
 
+    return anyio.run(main)
+
+
+async def _hurried_if_it_fails(runner: Runner) -> State:
+    """The state that the run came to. An engine that fails waits for no reader: its error has to be told."""
     try:
-        if run.news:
-            watcher.watch(run.news)
-        return anyio.run(main)
-    finally:
-        watcher.close()
+        return await runner.run()
+    except BaseException:
+        hurry_readers()
+        raise
 
 
 class JsonLines:

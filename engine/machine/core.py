@@ -155,7 +155,8 @@ class Machine:
     def _stop(self) -> None:
         if self.state.in_flight or self.saving:
             return
-        if not self.stop_checkpoint_tried and checkpoints.outdated(self.state):
+        wanted = checkpoints.outdated(self.state) or self.state.last_checkpoint is None
+        if wanted and not self.stop_checkpoint_tried:
             self.stop_checkpoint_tried = True
             checkpoints.save(self, "stop")
             return

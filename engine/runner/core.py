@@ -6,6 +6,8 @@ watchers. Everything else (attempts, checkpoints, signals) only ever adds a repo
 """
 
 import heapq
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,12 +33,19 @@ from engine.runner.clock import RunClock
 from engine.runner.feed import Feed
 from engine.runner.writing import Writer
 
+_AGAIN_S = 1.0
+"""Seconds after an order to stop from which on another one is meant as such: some senders (`timeout`, a shell
+and a supervisor at once) give the same one twice."""
+
 
 class World(Protocol):
     """What attempts are made in: the real one, or none at all in a simulation."""
 
     async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
         """Run the task, or its rollback, to its end; earlier if `stop` is set."""
+
+    def hurry(self) -> None:
+        """Attempts that are being stopped get no more time to end by themselves."""
 
     async def evidence(
         self, task: str, attempt: int, purpose: ev.Purpose, *, end_processes: bool = False
@@ -89,6 +98,8 @@ class Runner:
         self._busy = 0
         """Commands being carried out in the world: as long as there are any, a jumping clock stands still."""
         self._stops: dict[tuple[str, ev.Purpose], anyio.Event] = {}
+        self._impatient_at = math.inf
+        """When, on the world's monotonic clock, a further order to stop would mean: at once."""
         self._group: anyio.abc.TaskGroup
 
     @property
@@ -105,7 +116,14 @@ class Runner:
         self._inbox.append(report)
         self._news.set()
         if isinstance(report, rep.Stop) and not report.drain:
-            self._writer.hurry()
+            self._stop_soon()
+
+    def _stop_soon(self) -> None:
+        """What holds a stop up is given some time only; less, when the order is given again."""
+        self._writer.hurry()
+        if time.monotonic() >= self._impatient_at:
+            self._world.hurry()
+        self._impatient_at = min(self._impatient_at, time.monotonic() + _AGAIN_S)
 
     def now_t(self) -> float:
         return self.clock.t()

@@ -1,6 +1,7 @@
 """Signals to the engine: end it cleanly, or take a checkpoint."""
 
 import signal
+from collections.abc import Callable
 
 import anyio
 
@@ -14,9 +15,10 @@ def outlive_requests() -> None:
     signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
 
 
-async def heed_signals(runner: Runner, actor: str) -> None:
-    """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, SIGUSR1 as one for a checkpoint. Runs until
-    it is cancelled. What this process was started to ignore (SIGHUP, by nohup) it goes on ignoring."""
+async def heed_signals(runner: Runner, actor: str, on_stop: Callable[[], None] = lambda: None) -> None:
+    """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, and let `on_stop` know; SIGUSR1 as one for a
+    checkpoint. Runs until it is cancelled. What this process was started to ignore (SIGHUP, by nohup) it goes
+    on ignoring."""
     known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     heeded = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     try:
@@ -27,5 +29,6 @@ async def heed_signals(runner: Runner, actor: str) -> None:
                     runner.report(rep.TakeCheckpoint(actor=actor, reason=name))
                 else:
                     runner.report(rep.Stop(actor=actor, reason=f"{name} received", drain=False))
+                    on_stop()
     finally:
         outlive_requests()

@@ -100,9 +100,9 @@ class Job:
     """One attempt at one action. All durations are in seconds.
 
     `folder` is the plan's folder, where processes start and relative files are found. `stop` ends the attempt
-    when it is set. `on_process` hears of a child process before it is started, and again once it exists.
-    `sleep` is the clock that simulated work passes on. `past_runs` are runs that this one goes on for:
-    evidence is then of whether any attempt of theirs has left its effect.
+    when it is set, and `hurry` then cuts its grace short. `on_process` hears of a child process before it is
+    started, and again once it exists. `sleep` is the clock that simulated work passes on. `past_runs` are
+    runs that this one goes on for: evidence is then of whether any attempt of theirs has left its effect.
     """
 
     run: str
@@ -119,6 +119,7 @@ class Job:
     grace_s: float = DEFAULT_GRACE_S
     past_runs: tuple[str, ...] = ()
     stop: anyio.Event = field(default_factory=anyio.Event)
+    hurry: anyio.Event = field(default_factory=anyio.Event)
     on_process: Callable[[ProcessMark], None] = _nobody
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 

@@ -36,9 +36,6 @@ _LACKING = {
     errno.ENOSPC: "disk",
     errno.EDQUOT: "disk",
     errno.EFBIG: "disk",
-    errno.ENOSPC: "disk",
-    errno.EDQUOT: "disk",
-    errno.EFBIG: "disk",
 }
 _WRONG = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG}
 
@@ -93,7 +90,9 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
                         await _leftovers(job, tree)
                 finally:
                     with anyio.CancelScope(shield=True):
-                        left = await tree.end(everywhere=how != "itself", grace_s=job.grace_s)
+                        left = await tree.end(
+                            everywhere=how != "itself", grace_s=job.grace_s, hurry=job.hurry
+                        )
                 reading.cancel_scope.deadline = anyio.current_time() + DRAIN_S
         finally:
             code = child.poll()

@@ -90,8 +90,10 @@ class Tree:
             members.update((pid, others.pop(pid)) for pid in found)
         return self._living(members.values())
 
-    async def end(self, *, everywhere: bool, grace_s: float) -> list[psutil.Process]:
-        """End the process group, or `everywhere` all of the attempt; what could not be ended."""
+    async def end(self, *, everywhere: bool, grace_s: float, hurry: anyio.Event) -> list[psutil.Process]:
+        """End the process group, or `everywhere` all of the attempt; what could not be ended.
+
+        The grace is over as soon as `hurry` is set."""
 
         asked: list[psutil.Process] = []
 
@@ -104,7 +106,7 @@ class Tree:
 
         adopters = {os.getpid(), 1}
         find = (lambda: self.everyone(adopters)) if everywhere else self.group
-        left = await _end(find, send, grace_s)
+        left = await _end(find, send, grace_s, hurry)
         self._living(asked)  # buries those that had no environment left to be found by
         return left
 
@@ -133,20 +135,27 @@ async def _end(
     find: Callable[[], list[psutil.Process]],
     send: Callable[[signal.Signals, list[psutil.Process]], None],
     grace_s: float,
+    hurry: anyio.Event,
 ) -> list[psutil.Process]:
     processes = find()
-    for number, wait_s in [(signal.SIGTERM, grace_s)] + [(signal.SIGKILL, _KILL_WAIT_S)] * _KILL_ROUNDS:
+    if processes and not hurry.is_set():
+        send(signal.SIGTERM, processes)
+        processes = await none_left(find, grace_s, hurry)
+    for _ in range(_KILL_ROUNDS):
         if processes:
-            send(number, processes)
-            processes = await none_left(find, wait_s)
+            send(signal.SIGKILL, processes)
+            processes = await none_left(find, _KILL_WAIT_S)
     return processes
 
 
-async def none_left(find: Callable[[], list[psutil.Process]], within_s: float) -> list[psutil.Process]:
-    """Wait until `find` finds nothing, for `within_s` seconds at most; what it found last."""
+async def none_left(
+    find: Callable[[], list[psutil.Process]], within_s: float, hurry: anyio.Event | None = None
+) -> list[psutil.Process]:
+    """Wait until `find` finds nothing, for `within_s` seconds at most, or until `hurry` is set; what it found
+    last."""
     give_up_at = anyio.current_time() + within_s
     pause_s = 0.005
-    while (found := find()) and anyio.current_time() < give_up_at:
+    while (found := find()) and anyio.current_time() < give_up_at and not (hurry and hurry.is_set()):
         await anyio.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.1)
     return found
@@ -183,7 +192,9 @@ def survivors(mark: ProcessMark) -> list[psutil.Process]:
 
 async def end_survivors(mark: ProcessMark, grace_s: float = DEFAULT_GRACE_S) -> list[psutil.Process]:
     """End what an earlier engine left running of an attempt; what could not be ended."""
-    return await _end(lambda: survivors(mark), lambda number, found: _send(found, number), grace_s)
+    return await _end(
+        lambda: survivors(mark), lambda number, found: _send(found, number), grace_s, anyio.Event()
+    )
 
 
 def _still_there(mark: ProcessMark) -> bool:

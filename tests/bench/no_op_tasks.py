@@ -190,6 +190,9 @@ def simulated(needs: Needs) -> Iterator[Run]:
 class NoOp:
     """A world in which every attempt succeeds at once, and nothing else ever happens."""
 
+    def hurry(self) -> None:
+        raise AssertionError("nobody stops it")
+
     async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
         assert not stop.is_set()
         return rep.Succeeded(task=task, attempt=attempt, purpose=purpose)

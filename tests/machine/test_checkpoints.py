@@ -89,6 +89,13 @@ def test_when_the_operator_wants_one() -> None:
     assert run.saved().of(ev.CheckpointSaved)[0].note == "asked for by ann"
 
 
+def test_before_an_abort_is_final_where_there_is_none_yet() -> None:
+    run = World(plan(task("a"))).report(rep.Stop(actor="ann", reason="enough", drain=False)).cancel("a")
+    assert run.state.status != "aborted"
+    assert run.saved().state.status == "aborted"
+    assert triggers(run) == ["stop"]
+
+
 def test_before_an_abort_is_final_if_anything_was_settled_since_the_last() -> None:
     run = World(plan(task("a"), task("b"))).succeed("a").report(rep.Stop(actor="ann", reason="enough"))
     assert run.fail("b").state.status != "aborted"

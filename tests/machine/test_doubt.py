@@ -120,7 +120,7 @@ def test_an_engine_that_dies_while_it_looks_again_loses_nothing(
 
 def test_a_run_can_be_stopped_while_a_doubt_is_looked_into() -> None:
     run = doubted(*STILL).decide(*LOOK_AGAIN).report(rep.Stop(actor="ann", reason="now", drain=False))
-    assert run.state.status == "aborted"
+    assert run.saved().state.status == "aborted"
     assert run.resume().doubts == {("a", "run"): 1}
 
 

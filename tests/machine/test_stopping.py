@@ -82,7 +82,7 @@ def test_a_stop_that_drains_lets_what_is_in_flight_finish() -> None:
 def test_a_stop_that_does_not_drain_ends_what_is_in_flight() -> None:
     run = stop(two_running(), drain=False)
     assert run.cancelling == {("a", "run"), ("b", "run")}
-    run.cancel("a").cancel("b", "unknown")
+    run.cancel("a").cancel("b", "unknown").saved()
     assert run.state.status == "aborted"
     assert run.statuses() == {"a": "cancelled", "b": "cancelled", "c": "ready"}
 
@@ -101,8 +101,8 @@ def test_a_stop_that_drains_can_be_turned_into_one_that_does_not_but_not_back() 
     assert stop(run).new == []
 
 
-def test_a_stop_ends_a_paused_run_at_once() -> None:
-    assert stop(pause(two_running()).fail("a").fail("b")).state.status == "aborted"
+def test_a_stop_ends_a_paused_run_at_once_but_for_its_checkpoint() -> None:
+    assert stop(pause(two_running()).fail("a").fail("b")).saved().state.status == "aborted"
 
 
 def test_a_stop_takes_back_a_rollback_that_has_not_begun_and_the_failure_is_asked_about_later() -> None:
@@ -136,13 +136,13 @@ def test_a_target_found_damaged_while_undoing_ends_the_run_as_failed_and_the_rol
 
 def test_a_retry_that_comes_due_after_the_end_changes_nothing() -> None:
     run = World(plan(task("a"))).fail("a", FailureClass.TRANSIENT)
-    assert stop(run).state.status == "aborted"
+    assert stop(run).saved().state.status == "aborted"
     assert run.fire("retry:a").new == []
 
 
 def test_a_probe_that_is_answered_after_the_end_changes_nothing() -> None:
     run = World(plan(task("a"))).fail("a", FailureClass.RESOURCE).fire("probe:a")
-    assert stop(run).state.status == "aborted"
+    assert stop(run).saved().state.status == "aborted"
     assert run.probed(True).new == []
 
 

@@ -36,6 +36,10 @@ class StageWorld:
 
     def __init__(self, attempt: Attempt = succeed) -> None:
         self.attempt = attempt
+        self.hurried = False
+
+    def hurry(self) -> None:
+        self.hurried = True
 
     async def evidence(
         self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False

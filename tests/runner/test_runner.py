@@ -143,7 +143,7 @@ def test_stopping_now_asks_what_is_in_flight_to_end_and_records_how_it_was_left(
         kinds = [kind for kind, _ in _kinds(journaled(rundir))]
     assert state.status is RunStatus.ABORTED
     assert state.tasks["a"].status is TaskStatus.CANCELLED
-    assert kinds[-3:] == ["run_stopping", "task_cancelled", "run_finished"]
+    assert kinds[-4:] == ["run_stopping", "task_cancelled", "checkpoint_saved", "run_finished"]
 
 
 def test_without_a_screen_the_run_stops_at_a_question_once_nothing_is_in_flight(tmp_path: Path) -> None:
