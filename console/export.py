@@ -1,0 +1,81 @@
+"""Text of the console given out: to the terminal's clipboard, or to a new file."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+
+from textual.app import App
+
+from console.look import plural
+
+CLIPBOARD_BYTES = 64 * 1024
+"""Terminals drop what is put to their clipboard (OSC 52) where it is much longer than this."""
+
+Write = Callable[[BinaryIO], None]
+
+
+class Export(NamedTuple):
+    """What can be given out: `what` says what it is, `stem` is the beginning of a file's name. `write` writes
+    all of it where `lines` are only what is shown of it."""
+
+    what: str
+    stem: str
+    lines: Sequence[str]
+    write: Write | None = None
+
+    def write_to(self, file: BinaryIO) -> None:
+        if self.write:
+            self.write(file)
+        else:
+            file.writelines(f"{line}\n".encode() for line in self.lines)
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    def export(self) -> Export: ...
+
+
+def copy(app: App[object], export: Export) -> None:
+    """Put the lines on the clipboard, and say so; of very many the last ones."""
+    lines = _last(export.lines)
+    if not lines:
+        app.notify(f"{export.what}: there is nothing to copy", timeout=3, markup=False)
+        return
+    app.copy_to_clipboard("\n".join(lines))
+    all_of = "" if len(lines) == len(export.lines) else f"the last {len(lines)} of "
+    app.notify(f"Copied {all_of}{plural(len(export.lines), 'line')}: {export.what}", timeout=3, markup=False)
+
+
+def _last(lines: Sequence[str]) -> list[str]:
+    room, taken = CLIPBOARD_BYTES, 0
+    for line in reversed(lines):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        taken += 1
+    return list(lines[len(lines) - taken :])
+
+
+def file_name(parts: Iterable[str]) -> str:
+    """A name for a text file, of characters that need no quoting anywhere."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part)).strip("-.")
+    return f"{name or 'output'}.txt"
+
+
+def save_new(path: Path, write: Write) -> int:
+    """Make the file `path` (`~` is the user's folder), readable by its user alone; its size in bytes.
+
+    Raises OSError, FileExistsError among them: nothing is ever written over. What could not be written whole
+    is not left behind.
+    """
+    path = path.expanduser()
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    try:
+        with file:
+            write(file)
+            return file.tell()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
