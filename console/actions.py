@@ -1,26 +1,32 @@
 """The one registry of what an operator can do, by name.
 
-Key bindings, footer, help screen and command palette are all made from this list, so a key can be changed
-(by a keymap from action id to key) and everything that mentions it follows. Keys that belong to one panel
-alone (scrolling, panning) live in that panel.
+Key bindings, footer, help screen, command palette and the settings file are all made from this list, so a key
+can be changed and everything that mentions it follows. What only one panel knows (scrolling, panning) is
+declared in that panel, and joins the list under the panel's name: `graph_follow`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
 
-Scope = Literal["app", "review", "run"]
-Group = Literal["The run", "Panels", "Looking back", "The console"]
-GROUPS: tuple[Group, ...] = ("The run", "Panels", "Looking back", "The console")
+Scope = Literal["app", "review", "run", "panel"]
+Group = Literal["The run", "Panels", "Looking back", "The console", "In a panel"]
+GROUPS: tuple[Group, ...] = ("The run", "Panels", "Looking back", "The console", "In a panel")
+Keymap = Mapping[str, str]
+"""Keys (alternatives, with a comma between) by the id of an action."""
 
 
 @dataclass(frozen=True)
 class NamedAction:
     """`keys` are alternatives, the first is the one shown. `call` is the Textual action where it is not
     simply the id. `changes_run` actions do not exist where a run is only looked at; `dangerous` ones end
-    work or undo it, and ask again before they do. Actions of one `footer_group` share one footer entry."""
+    work or undo it, and ask again before they do. Actions of one `footer_group` share one footer entry.
+    Of two actions with the same `either` only one exists at a time, so that they may share a key. `panel` is
+    the panel that a panel's own action belongs to."""
 
     id: str
     keys: str
@@ -34,6 +40,8 @@ class NamedAction:
     footer: bool = False
     footer_group: str = ""
     priority: bool = False
+    either: str = ""
+    panel: str = ""
 
     @property
     def target(self) -> str:
@@ -66,6 +74,7 @@ def _run(
     changes_run: bool = True,
     dangerous: bool = False,
     footer: bool = True,
+    either: str = "",
 ) -> NamedAction:
     """About the run itself: the app does these, since it holds what the engine is reached by."""
     return NamedAction(
@@ -78,6 +87,7 @@ def _run(
         changes_run=changes_run,
         dangerous=dangerous,
         footer=footer,
+        either=either,
     )
 
 
@@ -98,8 +108,8 @@ def _step(action: str, key: str, means: str, footer_group: str = "") -> NamedAct
 
 ACTIONS: tuple[NamedAction, ...] = (
     _run("answer", "r,enter", "Answer", "Open the question that waits for an operator"),
-    _run("pause", "p", "Pause", "Start nothing new; what is running finishes"),
-    _run("go_on", "p", "Resume", "Go on with a paused run"),
+    _run("pause", "p", "Pause", "Start nothing new; what is running finishes", either="pause"),
+    _run("go_on", "p", "Resume", "Go on with a paused run", either="pause"),
     _run("checkpoint", "c", "Checkpoint", "Save a checkpoint now"),
     _run("rollback", "R", "Rollback", "See what a rollback would undo, and choose one",
          dangerous=True, footer=False),
@@ -115,6 +125,8 @@ ACTIONS: tuple[NamedAction, ...] = (
         "previous_panel", "shift+tab", "Previous panel", "Go to the panel before", "Panels",
         call="app.focus_previous",
     ),
+    NamedAction("jump", "J", "Jump", "Show a letter on each panel, and go to the one whose letter is pressed",
+                "Panels"),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
     NamedAction("unzoom", "escape", "Back", "Back to all panels; again, to whatever is running", "Panels"),
     _step("step_back", "left_square_bracket", "One event back", "event"),
@@ -136,8 +148,12 @@ ACTIONS: tuple[NamedAction, ...] = (
         scope="app", footer=True,
     ),
     NamedAction(
+        "palette", "ctrl+p", "Palette", "Find any action, task or theme by its name", "The console",
+        scope="app", call="command_palette", priority=True,
+    ),
+    NamedAction(
         "quit", "q", "Quit", "Leave; a live run is stopped first, and can be resumed",
-        "The console", scope="app", footer=True,
+        "The console", scope="app", dangerous=True, footer=True,
     ),
 )  # fmt: skip
 
@@ -145,3 +161,54 @@ ACTIONS: tuple[NamedAction, ...] = (
 def bindings(scope: Scope) -> list[BindingType]:
     """The bindings of the screens of `scope`, in the order the footer shows them."""
     return [action.binding() for action in ACTIONS if action.scope == scope]
+
+
+# -- what only one panel knows -------------------------------------------------------------------------
+
+_OF_PANELS: dict[str, NamedAction] = {}
+
+
+def of_panel(panel: str, declared: Iterable[BindingType]) -> list[BindingType]:
+    """The bindings that `panel` declares, taken into the registry; their ids come from their descriptions."""
+    made: list[BindingType] = []
+    for binding in declared:
+        assert isinstance(binding, Binding)
+        name = f"{panel}_{binding.description}".lower().replace(" ", "_")
+        _OF_PANELS[name] = NamedAction(
+            name,
+            binding.key,
+            binding.description,
+            binding.tooltip or binding.description,
+            "In a panel",
+            scope="panel",
+            call=binding.action,
+            dangerous=binding.action == "rollback",
+            panel=panel,
+        )
+        made.append(replace(binding, id=name))
+    return made
+
+
+def every_action() -> list[NamedAction]:
+    """All named actions: those above, and those that panels declare."""
+    import console.screens.run  # noqa: F401  # late: the panels it shows declare theirs, with what is above
+
+    return [*ACTIONS, *_OF_PANELS.values()]
+
+
+def of_scope(*scopes: Scope, panel: str = "") -> Iterator[NamedAction]:
+    """The actions of `scopes`, and of `panel` where one is given."""
+    for action in every_action():
+        if action.scope in scopes or (panel and action.panel == panel):
+            yield action
+
+
+def shown_keys(action: NamedAction, keymap: Keymap) -> str:
+    """The keys of `action` as people read them."""
+    return " ".join(format_key(key) for key in keymap.get(action.id, action.keys).split(","))
+
+
+def first_key(action_id: str, keymap: Keymap) -> str:
+    """The one key that a text names for `action_id`."""
+    action = next(action for action in every_action() if action.id == action_id)
+    return shown_keys(action, keymap).partition(" ")[0]

@@ -1,6 +1,7 @@
 """What all panels that paint their own lines share: a frame of painted lines, ink, and clipping by cells."""
 
 from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.segment import Segment
@@ -11,6 +12,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from console.actions import of_panel
 from console.run_view import RunView
 from console.theming import ink
 
@@ -83,9 +85,18 @@ class Canvas(ScrollView, can_focus=True):
 
     What was drawn is kept, so that only lines that came out different are sent to the terminal."""
 
+    PANEL: ClassVar[str] = ""
+
     DEFAULT_CSS = """
     Canvas { background: $background; color: $foreground; scrollbar-size-vertical: 1; }
     """
+
+    def __init_subclass__(cls, *, panel: str = "", **options: Any) -> None:
+        """`panel` is the name of the panel among the named actions: its keys are taken into the registry."""
+        cls.PANEL = panel
+        if panel:
+            cls.BINDINGS = of_panel(panel, cls.__dict__.get("BINDINGS", ()))
+        super().__init_subclass__(**options)
 
     def __init__(
         self,

@@ -8,12 +8,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from console.actions import bindings
-from console.look import one_line
+from console.actions import Keymap, bindings, first_key
 from console.messages import MomentSelected, TaskSelected
 from console.outlook import Outlook
 from console.panels.events import EventsPanel
@@ -23,6 +23,8 @@ from console.panels.task import TaskPanel
 from console.panels.timeline import CheckpointTimeline
 from console.panels.waves import WavesStrip
 from console.run_view import RunView
+from console.screens.jump import JumpScreen
+from console.small import summary
 from console.status_line import MomentLine, StatusLine
 
 Mode = Literal["live", "inspect", "train"]
@@ -58,14 +60,26 @@ class RunScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("run")
     AUTO_FOCUS = "#graph"
 
-    def __init__(self, view: RunView, *, mode: Mode, now: Callable[[], datetime], speed: float) -> None:
+    def __init__(
+        self,
+        view: RunView,
+        *,
+        mode: Mode,
+        now: Callable[[], datetime],
+        speed: float,
+        keymap: Keymap,
+        hint: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`hint` tells whether the first hint is due; asked once, when the screen is shown."""
         super().__init__()
+        self.keymap = keymap
+        self._hint = hint
         self.view = view
         self.mode = mode
         self.zoomed = ""
         self._selected = ""
         self._following = True
-        self.status_line = StatusLine(view, now=now, speed=speed)
+        self.status_line = StatusLine(view, now=now, speed=speed, answer_key=first_key("answer", keymap))
         self.graph = FrontierGraph(view, id="graph", classes="panel")
         self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
         self.panels: dict[str, Widget] = {
@@ -88,16 +102,20 @@ class RunScreen(Screen[None]):
                 with Vertical(id="side"):
                     yield from (self.panels[name] for name in SIDE)
         yield Static(id="too-small", markup=False)
-        yield Footer(compact=True)
+        yield Static(self._first_hint(), id="first-hint")
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         for name, panel in self.panels.items():
             panel.border_title = TITLES[name]
+        if not self._hint():
+            self.query_one("#first-hint").remove()
         self._arrange()
         if not self._selected:
             self.select_task(self.view.graph.critical_path[0])
 
     def refresh_view(self) -> None:
+        self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
         if self._selected and self._selected not in self.view.by_id:
             self._select_afresh(self.view.graph.critical_path[0])  # another plan: it is not in that any more
         self._follow()
@@ -105,7 +123,7 @@ class RunScreen(Screen[None]):
             if part.display and isinstance(part, Refreshable):
                 part.refresh_view()
         if self.has_class("-tiny"):
-            self.query_one("#too-small", Static).update(self._plain_summary())
+            self._show_small()
 
     def show_outlook(self, outlook: Outlook) -> None:
         """Show what is expected of the run from now on."""
@@ -160,19 +178,28 @@ class RunScreen(Screen[None]):
         self.set_class(bool(self.zoomed), "-zoomed")
         for name, panel in self.panels.items():
             panel.display = name in shown
-        self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
         self.query_one("#left").display = bool(shown.intersection(LEFT))
         self.query_one("#side").display = bool(shown.intersection(SIDE))
         self.refresh_view()
 
-    def _plain_summary(self) -> str:
-        state = self.view.state
-        asks = " A question is open." if state.questions and not state.finished else ""
-        return (
-            f"{one_line(self.view.plan.name)}: {state.status.replace('_', ' ')}, "
-            f"{state.settled} of {len(state.tasks)} tasks settled.{asks} "
-            f"Make the terminal at least {SMALLEST[0]}×{SMALLEST[1]} to see more."
-        )
+    def _show_small(self) -> None:
+        shown = {binding.id for _, binding, enabled, _ in self.active_bindings.values() if enabled}
+        text = summary(self.view, self.keymap, shown.__contains__, self.app.size.height - 1)
+        self.query_one("#too-small", Static).update(text)
+
+    def _first_hint(self) -> Content:
+        """What a newcomer needs to find everything else."""
+        parts = [
+            (first_key("help", self.keymap), "every key"),
+            ("1–5", "a panel"),
+            (first_key("zoom", self.keymap), "all of it"),
+            (first_key("palette", self.keymap), "anything by name"),
+        ]
+        said = [Content.assemble((key, "bold $accent"), f" {means}") for key, means in parts]
+        return Content.assemble("New here?  ", Content("   ").join(said))
+
+    def hint_taken(self) -> None:
+        self.query("#first-hint").remove()
 
     def action_panel(self, name: str) -> None:
         if self.zoomed or name not in self._room():
@@ -184,6 +211,18 @@ class RunScreen(Screen[None]):
         focused = next((name for name, panel in self.panels.items() if panel.has_focus_within), "")
         self.zoomed = "" if self.zoomed else focused
         self._arrange()
+
+    def action_jump(self) -> None:
+        targets = [widget for widget in self.focus_chain if widget.region]
+        self.app.push_screen(JumpScreen(targets), self._jumped)
+
+    def _jumped(self, target: Widget | None) -> None:
+        if target is not None:
+            target.focus()
+
+    def go_to_task(self, task_id: str) -> None:
+        self.post_message(TaskSelected(task_id))
+        self.action_panel("graph")
 
     def action_unzoom(self) -> None:
         if not self.zoomed:
