@@ -5,7 +5,7 @@ the operator chose. It never decides anything about the run, and the engine neve
 """
 
 import getpass
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -14,14 +14,18 @@ import anyio
 import anyio.to_thread
 from textual import on
 from textual.actions import parse
-from textual.app import SystemCommand
+from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.timer import Timer
 
-from console.actions import ACTIONS, NamedAction, bindings
+from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
 from console.look import one_line
 from console.messages import RollbackRequested
+from console.notices import Notices, on_terminal
 from console.outlook import Outlook, look_ahead
+from console.palette import ActionCommands, MoreThemes, TaskCommands, ThemeCommands
+from console.panels.canvas import Canvas
+from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
 from console.screens.finished import FinishedScreen
@@ -31,7 +35,8 @@ from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackDialog
 from console.screens.run import Mode, Refreshable, RunScreen
 from console.screens.stop import StopChoice, StopDialog
-from console.theming import DARK, ThemedApp
+from console.status_line import title_text
+from console.theming import ThemedApp
 from engine.machine import events as ev
 from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
 
@@ -59,14 +64,14 @@ class ConsoleApp(ThemedApp):
     `events` yields what the engine publishes, in batches, until it is gone; those in `view` already are not
     repeated. `review` opens the review screen first, and `on_confirm` is called once, when the operator
     starts the run. `summary` makes the screen that is shown when the run has ended. `speed` is how many
-    seconds of the run's clock pass in a real one.
+    seconds of the run's clock pass in a real one. `preferences` are the operator's own.
 
     The app ends by itself: at once where nothing is live, otherwise after the engine has published
     `run_finished` (or is gone) in answer to the `Stop` that leaving sends.
     """
 
     BINDINGS = bindings("app")
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS = {ActionCommands, TaskCommands, MoreThemes}  # noqa: RUF012  # declared so by Textual
 
     def __init__(
         self,
@@ -80,10 +85,12 @@ class ConsoleApp(ThemedApp):
         folder: str = "",
         actor: str = "",
         speed: float = 1.0,
-        theme: str = DARK,
+        preferences: Preferences | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(theme)
+        preferences = preferences or Preferences()
+        super().__init__(preferences.theme)
+        settings, self.memory = preferences.settings, preferences.memory
         self.title = f"wesley-console · {one_line(view.plan.name)}"
         self.view = view
         self.mode = mode
@@ -91,7 +98,13 @@ class ConsoleApp(ThemedApp):
         self.engine_gone = False
         self.leaving = False
         self.outlook: Outlook | None = None
-        self.run_screen = RunScreen(view, mode=mode, now=now, speed=speed)
+        self.keymap = settings.keymap
+        self.run_screen = RunScreen(
+            view, mode=mode, now=now, speed=speed, keymap=self.keymap, hint=self.memory.give_hint
+        )
+        self.notices = Notices(
+            settings, write=self._to_terminal, tell=self._tell_quietly, rehearsal=mode == "train"
+        )
         self._incoming = events
         self._review = review
         self._on_confirm = on_confirm
@@ -106,6 +119,8 @@ class ConsoleApp(ThemedApp):
         self._available: list[str] = []
 
     def on_mount(self) -> None:
+        if self.keymap:
+            self.set_keymap(self.keymap)
         if self._review:
             self.push_screen(ReviewScreen(self.view, self._review), self._reviewed)
         else:
@@ -115,6 +130,9 @@ class ConsoleApp(ThemedApp):
         if self.mode != "inspect":
             self.set_interval(self._tick_s, self._tick)
             self.run_worker(self._keep_looking_ahead())
+
+    def on_unmount(self) -> None:
+        self.notices.restore_title()
 
     def _reviewed(self, start: bool | None) -> None:
         if start:
@@ -169,7 +187,7 @@ class ConsoleApp(ThemedApp):
     def _notice(self, event: ev.Event) -> None:
         """What an operator is told besides what the panels show."""
         if isinstance(event, ev.QuestionOpened):
-            self.bell()
+            self.run_worker(self.notices.question(event, self.view))
         elif isinstance(event, ev.DecisionRefused):
             self.notify(event.why, title=f"{event.action} was refused", severity="warning", markup=False)
         elif isinstance(event, ev.CheckpointFailed):
@@ -206,7 +224,15 @@ class ConsoleApp(ThemedApp):
         if available != self._available:
             self._available = available
             self.screen.refresh_bindings()
+        self.notices.show_title(title_text(self.view, self.engine_gone))
         self._open_next()
+
+    def _to_terminal(self, data: str) -> None:
+        if self._driver is not None and not self.is_headless and on_terminal():
+            self._driver.write(data)
+
+    def _tell_quietly(self, message: str) -> None:
+        self.notify(message, severity="warning", markup=False)
 
     def _open_next(self) -> None:
         """Open what waits to be seen, unless the operator is busy with a dialog. A question that was put
@@ -253,23 +279,31 @@ class ConsoleApp(ThemedApp):
         }.get(action, True)
 
     def available_actions(self, screen: Screen[object]) -> list[NamedAction]:
-        """The named actions that make sense on `screen` now."""
-        scopes = {"app", "review" if isinstance(screen, ReviewScreen) else "run"}
+        """The named actions that make sense on `screen` now, those of the panel in focus included."""
+        scopes: list[Scope] = ["app"]
+        if screen is self.run_screen:
+            scopes.append("run")
+        elif isinstance(screen, ReviewScreen):
+            scopes.append("review")
+        focused = screen.focused
+        panel = focused.PANEL if isinstance(focused, Canvas) and screen is self.run_screen else ""
         found = []
-        for action in ACTIONS:
+        for action in of_scope(*scopes, panel=panel):
             namespace, name, parameters = parse(action.target)
             owner = self if namespace == "app" or action.scope == "app" else screen
-            if action.scope in scopes and owner.check_action(name, parameters):
+            if action.panel or owner.check_action(name, parameters):
                 found.append(action)
         return found
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        for action in self.available_actions(screen):
-            yield SystemCommand(action.label, action.help, partial(self.run_action, action.target, screen))
-        yield SystemCommand("Theme", "Choose another theme", self.action_change_theme)
-        yield SystemCommand("Screenshot", "Save what is on the screen as an SVG picture", self._picture)
+    def search_themes(self) -> None:
+        self.push_screen(CommandPalette([ThemeCommands], placeholder="Which theme?"))
 
-    def _picture(self) -> None:
+    def choose_theme(self, name: str) -> None:
+        """Take theme `name`, next time too."""
+        self.theme = name
+        self.memory.choose(name)
+
+    def take_picture(self) -> None:
         self.set_timer(0.1, self.deliver_screenshot)  # once the palette is closed
 
     def _tell(self, report: AnyReport) -> None:
@@ -301,9 +335,10 @@ class ConsoleApp(ThemedApp):
         self.push_screen(self._summary())
 
     def action_help(self) -> None:
+        self.run_screen.hint_taken()
         focused = self.run_screen.focused
         panel = (focused.HELP or "").strip() if focused and self.screen is self.run_screen else ""
-        self.push_screen(HelpScreen(self.available_actions(self.screen), dict(self._keymap), panel))
+        self.push_screen(HelpScreen(self.available_actions(self.screen), self.keymap, panel))
 
     # -- leaving -----------------------------------------------------------------------------------
 

@@ -334,6 +334,14 @@ def schema() -> int:
     return print_schema()
 
 
+@app.command
+def settings() -> int:
+    """Print the settings of the console as they hold now, every key included, as a settings file."""
+    from console.commands.settings import print_settings
+
+    return print_settings()
+
+
 def main() -> None:
     """The program's entry point: run the command, and turn what it came to into the exit code."""
     ready_streams()

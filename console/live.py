@@ -16,6 +16,7 @@ from console.app import ConsoleApp
 from console.drills import LoadedDrill
 from console.exits import Exit, exit_code
 from console.headless import closing_lines
+from console.preferences import load_preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
 from console.screens.training import DrillReport
@@ -126,6 +127,7 @@ class Session:
 
 def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, options: Options) -> Exit:
     """The console on a plan: review first; nothing of the run exists until it is confirmed."""
+    preferences = load_preferences()
     session = Session(plan, options, lambda: new_run(loaded, plan, state_dir, run_id, options))
     review = ReviewFacts(
         run=run_id,
@@ -144,12 +146,14 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
         folder=str(run_dir(state_dir, run_id).path),
         actor=options.actor,
         speed=options.speed,
+        preferences=preferences,
     )
     return _told(session.show(app), run_dir(state_dir, run_id))
 
 
 def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exit:
     """The console on a run that exists. Raises NothingToResume, and what opening the run raises."""
+    preferences = load_preferences()
     stack = ExitStack()
     run = stack.enter_context(resumed_run(rundir, options, on_plan))
 
@@ -167,6 +171,7 @@ def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exi
         folder=str(rundir.path),
         actor=options.actor,
         speed=options.speed,
+        preferences=preferences,
     )
     return _told(session.show(app), rundir)
 
@@ -185,6 +190,7 @@ def show_drill(drill: LoadedDrill, state_dir: Path, options: Options) -> Exit:
         folder=str(run_dir(state_dir, run_id).path),
         actor=options.actor,
         speed=options.speed,
+        preferences=load_preferences(),
     )
     state = session.show(app)
     print(render_score(score_drill(session.view.events, drill)))

@@ -33,8 +33,11 @@ class Part(NamedTuple):
 
 
 class StatusLine(Widget):
-    def __init__(self, view: RunView, *, now: Callable[[], datetime], speed: float) -> None:
+    def __init__(
+        self, view: RunView, *, now: Callable[[], datetime], speed: float, answer_key: str = "r"
+    ) -> None:
         super().__init__(id="status-line")
+        self.answer_key = answer_key
         self.view = view
         self.now = now
         self.speed = speed
@@ -52,6 +55,7 @@ class StatusLine(Widget):
             speed=self.speed,
             finish_t=self.finish_t,
             engine_gone=self.engine_gone,
+            answer_key=self.answer_key,
         )
         return fitted(parts, self.content_size.width)
 
@@ -97,6 +101,7 @@ def status_parts(
     speed: float = 1.0,
     finish_t: float | None = None,
     engine_gone: bool = False,
+    answer_key: str = "r",
 ) -> list[Part]:
     """The parts of the status line. `speed`: seconds of the run's clock per real second. `finish_t`: when
     the run is expected to end, on its clock."""
@@ -109,7 +114,7 @@ def status_parts(
     if question := _first(state):
         parts.append(Part(question_text(question), "bold", 9, shrinks=True))
         if not view.read_only:
-            parts.append(Part("r answers", "bold $accent", 8))
+            parts.append(Part(f"{answer_key} answers", "bold $accent", 8))
     settled, total = state.settled, len(state.tasks)
     parts.append(Part(f"{settled}/{total} settled", "", 7))
     if not state.finished:
@@ -147,6 +152,14 @@ def _headed(mark: Mark, text: str) -> Part:
 
 def _first(state: State) -> Question | None:
     return None if state.finished else next(iter(state.questions.values()), None)
+
+
+def title_text(view: RunView, engine_gone: bool = False) -> str:
+    """The run in half a line, for where no screen of ours is seen."""
+    state = view.state
+    if not state.started:
+        return f"{STATUS[TaskStatus.PENDING].glyph} not started{GAP}{one_line(view.plan.name)}"
+    return GAP.join([_headline(view, engine_gone).text, f"{state.settled}/{len(state.tasks)}", state.run])
 
 
 def question_text(question: Question) -> str:

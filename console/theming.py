@@ -8,11 +8,13 @@ from typing import Any
 from rich.style import Style
 from textual.app import App
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = "wesley-dark"
 LIGHT = "wesley-light"
-OUR_THEMES = (DARK, LIGHT)
+HIGH_CONTRAST = "wesley-high-contrast"
+COLOUR_BLIND = "wesley-colour-blind"
+OUR_THEMES = (DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND)
 
 _FALLBACKS = {
     "status-pending": "text-muted",
@@ -33,8 +35,14 @@ _FALLBACKS = {
     "checkpoint": "text-accent",
     "frame": "panel",
     "quiet": "text-muted",
+    "asking": "accent-muted",
+    "looking-back": "warning-muted",
 }
 """Our variables, and which colour of a theme that is not ours stands in for each."""
+
+
+_LEAST = 0.75
+"""How much of the foreground there is in quiet text at the least: some themes' own is hardly readable."""
 
 
 @cache
@@ -42,6 +50,11 @@ def load_theme(name: str) -> Theme:
     """The theme in `themes/NAME.toml`."""
     data = tomllib.loads((files("themes") / f"{name}.toml").read_text(encoding="utf-8"))
     return Theme(name=name, **data)
+
+
+def theme_names() -> list[str]:
+    """The names of all themes there are, ours first."""
+    return [*OUR_THEMES, *BUILTIN_THEMES]
 
 
 def style_sheet() -> str:
@@ -60,9 +73,11 @@ def _solid(value: str, colours: dict[str, str]) -> str:
     leans on what lies beneath it (`auto 60%`, `transparent`) will do."""
     if value.startswith("ansi_default ") or value == "transparent":
         return "ansi_bright_black"
+    if value.startswith("ansi_"):
+        return value if " " not in value else "ansi_default"  # half a colour of the terminal's is none
     if not value.startswith("auto"):
         return value
-    share = float(value.removeprefix("auto").strip().rstrip("%")) / 100
+    share = max(_LEAST, float(value.removeprefix("auto").strip().rstrip("%")) / 100)
     return Color.parse(colours["background"]).blend(Color.parse(colours["foreground"]), share).hex
 
 
@@ -82,11 +97,11 @@ class ThemedApp(App[None]):
 
     CSS = style_sheet()
 
-    def __init__(self, theme: str = DARK) -> None:
+    def __init__(self, theme: str = "") -> None:
         super().__init__()
         for name in OUR_THEMES:
             self.register_theme(load_theme(name))
-        self.theme = theme
+        self.theme = theme if theme in theme_names() else DARK
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

@@ -38,13 +38,14 @@ def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
 
 def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> Exit:
     from console.app import ConsoleApp
+    from console.preferences import load_preferences
     from console.run_view import RunView
     from engine.runner.kept import OutputShelf
 
     rundir = found_run(where, wanted)
     view = RunView(plan, output=OutputShelf(rundir))
     view.fold(events)
-    ConsoleApp(view, mode="inspect", folder=str(rundir.path)).run()
+    ConsoleApp(view, mode="inspect", folder=str(rundir.path), preferences=load_preferences()).run()
     return Exit.OK
 
 

@@ -10,9 +10,10 @@ class LeftAsItIs(Exception):
 
 def ask_about_plan(review: PlanReview) -> bool:
     """Let the operator decide on a screen. Raises LeftAsItIs."""
+    from console.preferences import load_preferences
     from console.screens.replanning import PlanChangesApp
 
-    app = PlanChangesApp(review)
+    app = PlanChangesApp(review, load_preferences().theme)
     app.run()
     if app.answer == "leave":
         raise LeftAsItIs

@@ -17,9 +17,10 @@ def train_on(name: str | None, speed: str | None, where: "Where") -> Exit:
             print(f"{known}: {title}")
         return Exit.OK
     require_terminal("run a drill's plan.yaml with --simulate and --faults")
+    from console.preferences import load_preferences
     from console.screens.training import choose_drill
 
-    drill = choose_drill(name or "")
+    drill = choose_drill(name or "", load_preferences().theme)
     return _start(drill, speed, where) if drill else Exit.OK
 
 

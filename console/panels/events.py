@@ -17,7 +17,7 @@ _BOOKKEEPING = (ev.TaskReady, ev.RollbackStepStarted, ev.QuestionWithdrawn)
 """Events that are needed for completeness and seldom for reading."""
 
 
-class EventsPanel(Canvas):
+class EventsPanel(Canvas, panel="events"):
     HELP = """Every event of the run, newest at the bottom.
 
 **↑ ↓** choose an event, **enter** goes to its task (and, when looking back, to its moment), **end** follows

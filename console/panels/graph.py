@@ -25,7 +25,7 @@ _STRONG = frozenset({TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.IN_DOUBT,
 _WEAK = frozenset({TaskStatus.PENDING, TaskStatus.SUCCEEDED, TaskStatus.SKIPPED, TaskStatus.WAIVED})
 
 
-class FrontierGraph(Canvas):
+class FrontierGraph(Canvas, panel="graph"):
     HELP = """The graph of tasks. Heavy lines are the critical path; where two lines cross, the broken one
 runs on behind the other.
 

@@ -7,11 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.keys import format_key
 from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
-from console.actions import GROUPS, NamedAction
+from console.actions import GROUPS, Keymap, NamedAction, shown_keys
 from console.look import CRITICAL, STATUS, TRIGGER, Mark
 
 
@@ -21,7 +20,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss_screen", "Close")]
 
-    def __init__(self, actions: Sequence[NamedAction], keymap: dict[str, str], panel: str = "") -> None:
+    def __init__(self, actions: Sequence[NamedAction], keymap: Keymap, panel: str = "") -> None:
         super().__init__(classes="dialog")
         self.actions = actions
         self.keymap = keymap
@@ -44,18 +43,15 @@ class HelpScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-def keys_of(action: NamedAction, keymap: dict[str, str]) -> str:
-    return " ".join(format_key(key) for key in keymap.get(action.id, action.keys).split(","))
-
-
-def keys_text(actions: Sequence[NamedAction], keymap: dict[str, str]) -> Content:
+def keys_text(actions: Sequence[NamedAction], keymap: Keymap) -> Content:
     lines: list[Content] = []
     for group in GROUPS:
         members = [action for action in actions if action.group == group]
         if members:
-            lines += [Content.styled(group, "bold $primary")]
+            title = f"In this panel: {members[0].panel}" if members[0].panel else group
+            lines += [Content.styled(title, "bold $primary")]
             lines += [
-                Content.assemble((f"{keys_of(action, keymap):>12}", "bold $accent"), "  ", action.help)
+                Content.assemble((f"{shown_keys(action, keymap):>12}", "bold $accent"), "  ", action.help)
                 for action in members
             ]
             lines.append(Content(""))

@@ -110,8 +110,8 @@ class PlanChangesApp(ThemedApp):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Leave", show=False)]
 
-    def __init__(self, review: PlanReview) -> None:
-        super().__init__()
+    def __init__(self, review: PlanReview, theme: str = "") -> None:
+        super().__init__(theme)
         self.review = review
         self.answer: PlanAnswer = "leave"
 

@@ -65,7 +65,7 @@ class ReviewScreen(Screen[bool]):
             with Vertical(id="review-right"):
                 yield from self._what_to_watch()
         yield Static(self._prompt(), id="review-prompt")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one("#review-body").focus()

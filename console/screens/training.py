@@ -166,8 +166,8 @@ def _decision(decision: Decision) -> ComposeResult:
 class TrainingApp(ThemedApp):
     """Before a drill: the list, unless `name` says which, and the briefing. `chosen` is what to start."""
 
-    def __init__(self, name: str = "") -> None:
-        super().__init__()
+    def __init__(self, name: str = "", theme: str = "") -> None:
+        super().__init__(theme)
         self.chosen: LoadedDrill | None = None
         self._drill = load_drill(name) if name else None
 
@@ -198,10 +198,10 @@ class TrainingApp(ThemedApp):
         self.push_screen(DrillBriefing(drill), briefed)
 
 
-def choose_drill(name: str = "") -> LoadedDrill | None:
+def choose_drill(name: str = "", theme: str = "") -> LoadedDrill | None:
     """Let the operator choose a drill, or read about drill `name`; the drill to start, or None.
 
     Raises PlanErrors where there is no such drill, or where it is not right."""
-    app = TrainingApp(name)
+    app = TrainingApp(name, theme)
     app.run()
     return app.chosen

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from console.app import ConsoleApp
+from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.screens.finished import FinishedScreen
 from console.screens.recovery import RecoveryDialog
@@ -16,6 +17,7 @@ from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackDialog
 from console.screens.run import RunScreen
 from console.screens.stop import StopDialog
+from console.settings import Settings
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.transitions import RunStatus, TaskStatus
@@ -314,19 +316,19 @@ async def test_the_end_is_told_and_the_console_stays() -> None:
 
 async def test_the_palette_offers_what_can_be_done() -> None:
     async with running() as desk:
-        titles = {command.title for command in desk.app.get_system_commands(desk.app.screen)}
-        assert {"Pause", "Checkpoint", "Abort", "Zoom", "Help", "Theme"} <= titles
-        assert not titles & {"Resume", "Answer", "Summary", "One event back"}
+        offered = {action.label for action in desk.app.available_actions(desk.app.screen)}
+        assert {"Pause", "Checkpoint", "Abort", "Zoom", "Help", "Jump", "Follow"} <= offered
+        assert not offered & {"Resume", "Answer", "Summary", "One event back", "All output"}
 
 
 async def test_keys_can_be_remapped() -> None:
-    async with running() as desk:
-        desk.app.set_keymap({"checkpoint": "k"})
+    async with running(preferences=Preferences(Settings(keys={"checkpoint": ("x",)}))) as desk:
         await desk.press("c")
         assert desk.run.told(rep.TakeCheckpoint) == []
-        await desk.press("4", "1")
+        await desk.press("x")
+        assert len(desk.run.told(rep.TakeCheckpoint)) == 1
         await desk.press("question_mark")
-        assert "k  Save a checkpoint now" in str(desk.app.screen.query_one("#help-keys").render())
+        assert "x  Save a checkpoint now" in str(desk.app.screen.query_one("#help-keys").render())
 
 
 def test_the_screen_does_not_load_the_engine_s_hands() -> None:

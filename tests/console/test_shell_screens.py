@@ -108,7 +108,8 @@ async def test_tab_goes_round_the_panels() -> None:
 async def test_a_terminal_that_is_too_small_gets_a_plain_line() -> None:
     async with looking(fixtures.running(), (50, 12)) as desk:
         assert not desk.screen.query_one("#whole").display
-        assert "6 of 16 tasks settled" in str(desk.screen.query_one("#too-small").render())
+        assert "6/16 settled" in desk.screen.status_line.render().plain
+        assert "▶ backfill-orders  12m48s" in str(desk.screen.query_one("#too-small").render())
         await desk.pilot.resize_terminal(80, 24)
         await desk.pilot.pause()
         assert desk.screen.query_one("#whole").display

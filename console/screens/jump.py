@@ -1,0 +1,55 @@
+"""Jump mode: a letter on each thing that can be focused; the letter goes there."""
+
+from collections.abc import Sequence
+from string import ascii_lowercase
+
+from textual import events
+from textual.app import ComposeResult
+from textual.geometry import Offset
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Static
+
+LETTERS = "asdfghjkl" + "".join(sorted(set(ascii_lowercase) - set("asdfghjkl")))
+"""Those under the fingers first."""
+
+
+class JumpScreen(ModalScreen[Widget | None]):
+    """Ends with the one of `targets` that was chosen, or None: any other key, a click, another size."""
+
+    DEFAULT_CSS = """
+    JumpScreen {
+        background: $background 40%;
+        & .letter { position: absolute; width: 5; height: 1; text-align: center; text-style: bold;
+                    background: $accent; color: $background; }
+        & .how { dock: bottom; height: 1; padding: 0 1; background: $footer-background; color: $quiet; }
+    }
+    """
+
+    def __init__(self, targets: Sequence[Widget]) -> None:
+        super().__init__()
+        self.targets = dict(zip(LETTERS, targets, strict=False))
+
+    def compose(self) -> ComposeResult:
+        for letter, target in self.targets.items():
+            mark = Static(f" {letter.upper()} ", classes="letter", markup=False)
+            mark.styles.offset = target.region.offset + Offset(max(0, target.region.width // 2 - 2), 0)
+            yield mark
+        yield Static("Press a letter to go there, anything else to stay.", classes="how", markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        self.dismiss(self.targets.get((event.character or "").lower()))
+
+    def on_click(self, event: events.Click) -> None:
+        where = event.screen_offset
+        self.dismiss(
+            next((each for each in self.targets.values() if each.region.contains_point(where)), None)
+        )
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self.is_mounted and event.size != self._opened_at:
+            self.dismiss(None)
+
+    def on_mount(self) -> None:
+        self._opened_at = self.app.size
