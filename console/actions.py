@@ -128,6 +128,8 @@ ACTIONS: tuple[NamedAction, ...] = (
     NamedAction("jump", "J", "Jump", "Show a letter on each panel, and go to the one whose letter is pressed",
                 "Panels"),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
+    NamedAction("copy", "y", "Copy", "Copy what the panel shows to the terminal's clipboard", "Panels"),
+    NamedAction("save", "w", "Save", "Save what the panel shows to a new file", "Panels"),
     NamedAction("unzoom", "escape", "Back", "Back to all panels; again, to whatever is running", "Panels"),
     _step("step_back", "left_square_bracket", "One event back", "event"),
     _step("step_on", "right_square_bracket", "One event on", "event"),

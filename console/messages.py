@@ -1,5 +1,7 @@
 """What panels tell the app. Selection is one for the whole app, so panels ask and never tell each other."""
 
+from collections.abc import Callable
+
 from textual.message import Message
 
 
@@ -17,6 +19,26 @@ class MomentSelected(Message):
     def __init__(self, seq: int) -> None:
         super().__init__()
         self.seq = seq
+
+
+class OutputRequested(Message):
+    """The operator asks for all of the output of an attempt."""
+
+    def __init__(self, task_id: str, attempt: int) -> None:
+        super().__init__()
+        self.task_id = task_id
+        self.attempt = attempt
+
+
+class LineRequested(Message):
+    """A panel asks for a line to type into, which holds `value` at first; `changed` hears of every change."""
+
+    def __init__(self, prompt: str, value: str, hint: str, changed: Callable[[str], None]) -> None:
+        super().__init__()
+        self.prompt = prompt
+        self.value = value
+        self.hint = hint
+        self.changed = changed
 
 
 class RollbackRequested(Message):

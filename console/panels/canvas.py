@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.actions import of_panel
+from console.export import Export
 from console.run_view import RunView
 from console.theming import ink
 
@@ -121,6 +122,12 @@ class Canvas(ScrollView, can_focus=True):
     def draw_line(self, y: int) -> Strip:
         """The line in row `y` of the panel, as wide as the panel."""
         raise NotImplementedError
+
+    def export(self) -> Export:
+        """What can be copied and saved of the panel: what it shows, where it knows nothing better."""
+        lines = [self.render_line(y).text.rstrip() for y in range(self.room.height)]
+        what = str(self.border_title or "").lstrip("0123456789 ").lower()
+        return Export(f"{what} as shown", f"{self.view.state.run}-{what}", lines)
 
     # -- for panels to use -----------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
+from console.export import Export
 from console.look import CRITICAL, STATUS, one_line, plural
+from console.messages import OutputRequested
 from console.panels.canvas import BOLD, Canvas, clip_middle, joined, printable
 from console.panels.code import highlighted
 from console.panels.timing import elapsed
@@ -24,22 +26,25 @@ _LEAST_OUTPUT = 6
 """Lines of output that are shown however little room there is."""
 _ATTEMPTS = 5
 """So many attempts are told one by one."""
+_LONG = 1.5
+"""So many times the expected length is worth a word."""
 _NAMED = 12
 """So many dependants are listed."""
 
 
-class TaskPanel(Canvas):
+class TaskPanel(Canvas, panel="task"):
     HELP = """The selected task: what it runs and where, what it needs, why it waits, its attempts with the
 class and rule of each failure, and the end of its output, which follows while the task runs.
 
-**o** shows all of the output that is kept, and back."""
+**o** shows all of the output that is kept."""
     DEFAULT_CSS = """
     TaskPanel { overflow: hidden auto; scrollbar-gutter: stable; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "output", "All output", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "output", "All output", show=False, tooltip="All that is kept of what it printed"),
+    ]
 
     task_id: str | None = None
-    all_output = False
     _lines: Sequence[Text] = ()
     _code: tuple[str, Text] | None = None
 
@@ -51,9 +56,22 @@ class and rule of each failure, and the end of its output, which follows while t
             self.refresh_view()
 
     def action_output(self) -> None:
-        self.all_output = not self.all_output
-        self.refresh_view()
-        self.scroll_to(y=self.max_scroll_y if self.all_output else 0, animate=False)
+        task_id = self.task_id
+        attempt = self.view.state.tasks[task_id].last if task_id else None
+        if task_id is None or attempt is None:
+            self.notify("It has not been started, so there is no output.", timeout=3)
+            return
+        self.post_message(OutputRequested(task_id, attempt.number))
+
+    def export(self) -> Export:
+        """All that there is to say of the task, and all of its output."""
+        task = self.view.by_id.get(self.task_id or "")
+        if task is None:
+            return Export("no task is selected", "task", ())
+        parts = (self._heading(task), self._what(task, None), [Text()], self._attempts(task), [Text()],
+                 self._definition(task), [Text()], self._output(task, None))  # fmt: skip
+        lines = [line.plain.rstrip() for part in parts for line in part]
+        return Export(f"task {task.id}", f"{self.view.state.run}-{task.id}", lines)
 
     def notify_style_update(self) -> None:
         self._code = None
@@ -62,20 +80,16 @@ class and rule of each failure, and the end of its output, which follows while t
     # -- lines -------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        follow = self.all_output and self.scroll_offset.y >= self.max_scroll_y
         task = self.view.by_id.get(self.task_id or "")
         if task is None:
             self._lines = [Text("Choose a task to see it here.", style=self.ink("quiet"))]
-        elif self.all_output:
-            self._lines = [*self._heading(task), *self._output(task, None)]
         else:
-            first = [*self._heading(task), *self._what(task), Text(), *self._attempts(task), Text()]
+            code = max(3, self.room.height // 4)
+            first = [*self._heading(task), *self._what(task, code), Text(), *self._attempts(task), Text()]
             last = self._definition(task)
             room = max(_LEAST_OUTPUT, self.room.height - len(first) - len(last) - 2)
             self._lines = [*first, *self._output(task, room), *last]
         self.virtual_size = Size(self.room.width, len(self._lines))
-        if follow:
-            self.scroll_to(y=max(0, len(self._lines) - self.room.height), animate=False)
 
     def draw_line(self, y: int) -> Strip:
         number = y + self.scroll_offset.y
@@ -135,8 +149,8 @@ class and rule of each failure, and the end of its output, which follows while t
             lines += self._field("gave", one_line(f"{name} = {value}"))
         return lines
 
-    def _what(self, task: Task) -> list[Text]:
-        """What the task runs, highlighted, behind a bar."""
+    def _what(self, task: Task, most: int | None) -> list[Text]:
+        """What the task runs, highlighted, behind a bar; `most` lines of it."""
         action = task.run
         if self._code is None or self._code[0] != task.id:
             self._code = task.id, highlighted(self, action)
@@ -144,7 +158,7 @@ class and rule of each failure, and the end of its output, which follows while t
         kind = action.kind.replace("_", " ")
         lines = [joined([(f"{kind}{where}", self.ink("quiet"))])]
         code = self._code[1].wrap(self.app.console, max(10, self.room.width - 2))
-        shown = max(3, self.room.height // 4)
+        shown = len(code) if most is None else most
         if len(code) == shown + 1:  # a line that only says so would take as much room
             shown += 1
         lines += [joined([("▏ ", self.ink("frame"))]) + line for line in code[:shown]]
@@ -189,12 +203,19 @@ class and rule of each failure, and the end of its output, which follows while t
         if earlier > 0:
             lines.append(joined([(f"  {plural(earlier, 'earlier attempt')}", self.ink("quiet"))]))
         for attempt in state.attempts[-_ATTEMPTS:]:
-            lines += self._attempt(attempt)
+            lines += self._attempt(task, attempt)
         if state.asserted_by:
             lines.append(joined([f"  done on the word of {one_line(state.asserted_by)}"]))
         return lines
 
-    def _attempt(self, attempt: Attempt) -> list[Text]:
+    def _against_expected(self, task: Task, attempt: Attempt) -> tuple[str, Style]:
+        """How far it is, while it runs; and where it takes much longer than expected, how much."""
+        share = elapsed(self.view, attempt) / max(self.view.graph.expected_s[task.id], 1e-9)
+        if share >= _LONG:
+            return f" {share:.1f}× expected", self.ink("status-waiting")
+        return (f" {share:.0%} of it" if attempt.ended_t is None else ""), self.ink("quiet")
+
+    def _attempt(self, task: Task, attempt: Attempt) -> list[Text]:
         mark = STATUS[attempt.result]
         quiet = self.ink("quiet")
         took = format_duration(elapsed(self.view, attempt))
@@ -203,6 +224,7 @@ class and rule of each failure, and the end of its output, which follows while t
                 (f"  {attempt.number} ", quiet),
                 (f"{mark.glyph} {mark.word:<10}", self.ink(mark.colour)),
                 (f"{took:>7}", self.ink("foreground")),
+                self._against_expected(task, attempt),
                 (f"  lane {attempt.lane + 1}, {attempt.started_at:%H:%M:%S}", quiet),
             ]
         )
@@ -220,7 +242,7 @@ class and rule of each failure, and the end of its output, which follows while t
         attempt = self.view.state.tasks[task.id].last
         if attempt is None:
             return []
-        lines = self.view.output(task.id, attempt.number) or attempt.tail.splitlines()
+        lines = self.view.output(task.id, attempt.number)
         shown = lines if most is None else lines[-most:]
         left_out = f", last {len(shown)} of {len(lines)} lines (o: all)" if len(shown) < len(lines) else ""
         nothing = "" if lines else ": nothing so far" if attempt.ended_t is None else ": nothing"

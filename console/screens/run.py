@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
@@ -24,6 +23,7 @@ from console.panels.timeline import CheckpointTimeline
 from console.panels.waves import WavesStrip
 from console.run_view import RunView
 from console.screens.jump import JumpScreen
+from console.screens.panels import PanelScreen
 from console.small import summary
 from console.status_line import MomentLine, StatusLine
 
@@ -56,7 +56,7 @@ class ShowsTask(Protocol):
     def select_task(self, task_id: str) -> None: ...
 
 
-class RunScreen(Screen[None]):
+class RunScreen(PanelScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings("run")
     AUTO_FOCUS = "#graph"
 

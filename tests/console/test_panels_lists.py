@@ -200,28 +200,3 @@ def test_a_task_that_has_not_run_says_what_it_waits_for(
     view: Callable[[], RunView], task_id: str, words: str
 ) -> None:
     assert any(words in line for line in play(lambda: task_panel(view(), task_id), (72, 29)).shown)
-
-
-def test_output_follows_until_one_scrolls() -> None:
-    lines = [f"line {number}" for number in range(40)]
-    view = fixtures.midway().view(now=15.0, lines={("backfill-orders", 1): lines})
-
-    async def act(pilot: Pilot[None]) -> None:
-        panel = pilot.app.query_one(TaskPanel)
-
-        def last() -> str:
-            return panel.render_line(9).text.rstrip()
-
-        await pilot.press("o")
-        assert last() in ("line 39", "")
-        lines.append("line 40")
-        panel.refresh_view()
-        assert any("line 40" in panel.render_line(y).text for y in range(10))
-        panel.scroll_to(y=3, animate=False)
-        await pilot.pause()
-        held = panel.render_line(0).text
-        lines.append("line 41")
-        panel.refresh_view()
-        assert panel.render_line(0).text == held
-
-    play(lambda: task_panel(view, "backfill-orders"), (72, 10), act)

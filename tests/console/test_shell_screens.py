@@ -225,5 +225,5 @@ async def test_the_summary_of_a_rolled_back_run() -> None:
         assert "The run was rolled back to checkpoint" in text
         assert "2: switch-reads, switch-writes" in text
         assert "1: drop-totals" in text
-        assert "wesley-console resume 20260314-0200-shop" in text
+        assert "wesley-console resume '/runs/[b]x'" in text
         assert "/runs/[b]x" in text, "foreign text is not markup"
