@@ -200,7 +200,8 @@ def in_parallel(folder: Path, cases: list[Case], workers: int) -> Tally:
 
 
 def campaign(folder: Path, stories: list[int], size: int | None, most_pairs: int, workers: int) -> Tally:
-    """All points of `stories` and up to `most_pairs` pairs of each, or about `size` cases; prints as it goes."""
+    """All points of `stories` and up to `most_pairs` pairs of each, or about `size` cases; prints as it
+    goes."""
     total = Tally()
     for story in stories:
         started = time.monotonic()

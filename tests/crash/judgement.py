@@ -90,10 +90,10 @@ def judge_end(folder: Path, rundir: RunDir, story: Story, before: Witness | None
             f"and was undone {witness.undone(task.id)} times",
         )
         _need(task.status is not TaskStatus.IN_DOUBT, f"{task.id} is still in doubt")
-    _judge_doubts(records, State(plan))
+    judge_doubts(records, State(plan))
 
 
-def _judge_doubts(records: list[Record], state: State) -> None:
+def judge_doubts(records: list[Record], state: State) -> None:
     """Whatever was in flight when an engine died became a doubt, and each doubt was settled before anything
     of that task started again."""
     unseen: dict[tuple[str, str], int] = {}
