@@ -16,7 +16,7 @@ class LineScreen(ModalScreen[None]):
     there."""
 
     DEFAULT_CSS = """
-    LineScreen { background: transparent; align: left bottom; }
+    LineScreen { align: left bottom; }
     LineScreen > Horizontal { height: 1; background: $panel; }
     LineScreen #line-prompt { width: auto; padding: 0 1; color: $accent; text-style: bold; }
     LineScreen Input { width: 1fr; background: $panel; }
