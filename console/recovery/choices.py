@@ -10,7 +10,7 @@ import msgspec
 
 from console.look import TRIGGER
 from engine.machine.decisions import answers
-from engine.machine.events import About, Action, Mode
+from engine.machine.events import About, Action, DecisionMade, Mode
 from engine.machine.rollback import target_seq
 from engine.machine.state import Checkpoint, Question, State
 from engine.plan.durations import format_duration
@@ -44,14 +44,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 _SUBTREE = Choice(
     key="s",
-    title="Skip, block what depends on it",
-    means="{task} counts as skipped. Nothing that depends on it runs.",
+    title="Skip, and all that needs it",
+    means="{task} counts as skipped; nothing that depends on it runs.",
     draft=Draft(action="skip", mode="subtree"),
 )
 _WAIVE = Choice(
     key="w",
-    title="Waive, let dependants run",
-    means="{task} counts as waived. What depends on it runs as if it had succeeded.",
+    title="Waive: the rest goes on",
+    means="{task} counts as waived; what depends on it runs as if it had succeeded.",
     draft=Draft(action="skip", mode="waive"),
 )
 _DONE = Choice(
@@ -63,33 +63,32 @@ _DONE = Choice(
 _RETRY = Choice(
     key="r",
     title="Retry now",
-    means="Runs {task} again at once, as attempt {attempt}.",
+    means="Runs {task} again, as attempt {attempt}.",
     draft=Draft(action="retry"),
 )
 _LOOK_AGAIN = Choice(
     key="g",
     title="Look again",
-    means="Looks again whether {task} still runs, and what it has done. Asks again if nothing tells.",
+    means="Looks whether {task} still runs, and what it has done.",
     draft=Draft(action="resume", mode="look_again"),
 )
 _END = Choice(
     key="e",
     title="End what still runs",
-    means="Ends every process that is left of {task}: asks first, and kills what does not heed. "
-    "Then looks again at what was done.",
+    means="Asks every process left of {task} to end, kills what does not, and looks again.",
     draft=Draft(action="resume", mode="end_processes"),
 )
 _ROLL_BACK = Choice(
     key="b",
     title="Roll back …",
-    means="Undoes, dependants first, what has succeeded since {to}. Then the run stops.",
+    means="Undoes what has succeeded since {to}, dependants first; then the run stops.",
     draft=Draft(action="rollback"),
     targeted=True,
 )
 _ABORT = Choice(
     key="a",
     title="Abort",
-    means="Nothing new starts, what is in flight finishes, and the run stops. It can be resumed.",
+    means="What is in flight finishes, and the run stops. A resume asks this again.",
     draft=Draft(action="abort"),
 )
 
@@ -101,23 +100,23 @@ def _skip(*choices: Choice) -> Choice:
 CHOICES: dict[About, tuple[Choice, ...]] = {
     "failure": (_RETRY, _skip(_SUBTREE, _WAIVE, _DONE), _ROLL_BACK, _ABORT),
     "doubt": (
-        _DONE,
         _LOOK_AGAIN,
         _END,
+        _DONE,
         replace(_RETRY, title="Run it again"),
         _skip(_SUBTREE, _WAIVE),
         _ROLL_BACK,
         _ABORT,
     ),
     "rollback_step": (
+        _LOOK_AGAIN,
+        _END,
         Choice(
             key="r",
             title="Retry the step",
-            means="Runs the rollback of {task} again at once.",
+            means="Runs the rollback of {task} again.",
             draft=Draft(action="retry"),
         ),
-        _LOOK_AGAIN,
-        _END,
         Choice(
             key="l",
             title="Leave it applied",
@@ -133,15 +132,14 @@ CHOICES: dict[About, tuple[Choice, ...]] = {
         Choice(
             key="a",
             title="Abort",
-            means="The rollback stops here, half done, and so does the run. A resume goes on with it.",
+            means="The rollback stops here, half done. A resume goes on with this step.",
             draft=Draft(action="abort"),
         ),
     ),
     "rollback_scope": (
+        _RETRY,
+        _skip(_SUBTREE, _WAIVE),
         replace(_ROLL_BACK, title="Roll back all the same …"),
-        replace(_SUBTREE, title="Skip the task"),
-        replace(_WAIVE, title="Waive the task"),
-        replace(_RETRY, title="Retry the task"),
         _ABORT,
     ),
 }
@@ -161,8 +159,8 @@ def place(to: str) -> str:
 def choices_for(question: Question, state: State) -> tuple[Choice, ...]:
     """The answers that `question` takes, those that ask where to with the places below them."""
     about = question.about
-    wanted = state.rollback_wanted.to if about == "rollback_scope" and state.rollback_wanted else "last"
-    places = targets(state, wanted)
+    decided = wanted(state, question)
+    places = targets(state, decided.to if decided else "last")
     taken = answers(state, question)
     return tuple(
         replace(choice, draft=places[0].draft, choices=places) if choice.targeted else choice
@@ -171,10 +169,17 @@ def choices_for(question: Question, state: State) -> tuple[Choice, ...]:
     )
 
 
+def wanted(state: State, question: Question) -> DecisionMade | None:
+    """The engine's own decision to roll back, where that is what the question is about."""
+    if question.about != "rollback_scope":
+        return None
+    return next(made for made in reversed(state.decisions) if made.task == question.task and made.to)
+
+
 def targets(state: State, to: str = "last") -> tuple[Choice, ...]:
     """Where a rollback can go: first the place that `to` stands for, then the kept checkpoints, newest first,
     and the start. Each is named by its id, so that a checkpoint saved meanwhile changes nothing."""
-    kept = {checkpoint.id: checkpoint for checkpoint in reversed(state.kept_checkpoints())}
+    kept = {checkpoint.id: checkpoint for checkpoint in reversed(state.rollback_targets())}
     first = (target_seq(state, to) or ("start", 0))[0]
     names = dict.fromkeys((first, *kept, "start"))
     keys = iter("123456789")
@@ -194,4 +199,4 @@ def _describe(checkpoint: Checkpoint, state: State) -> str:
     last = checkpoint is state.last_stable_checkpoint
     stable = ", last stable" if last else "" if checkpoint.stable else ", not stable"
     age = format_duration(max(0.0, state.t - checkpoint.t))
-    return f"{checkpoint.id} {mark.glyph} {mark.word}, {checkpoint.completed} done, {age} ago{stable}"
+    return f"{checkpoint.id} {mark.glyph} {mark.word}, {age} ago{stable}"

@@ -14,14 +14,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 
-from console.look import plural
+from console.look import one_line, plural
 from console.recovery.choices import CONFIRM_KEY, Choice, Draft, name_of
-from console.recovery.foresight import Foresee, Foreseen, Foresight, foresee
+from console.recovery.foresight import Foresee, Foreseen, Foresight, Outlook, foresee
 from console.recovery.verdict import answer_to, verdict
-from console.recovery.widgets import Confirm, Hint, Hints, Menu
-from console.recovery.words import Line, lines, outcome
+from console.recovery.widgets import Clipped, Confirm, Hint, Hints, Menu
+from console.recovery.words import Line, Outcome, lines, outcome
 from console.run_view import RunView
 from engine.machine.events import DecisionMade, DecisionRefused
 from engine.machine.reports import Decide
@@ -36,7 +36,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
     DecisionDialog { align: center middle;
         & #dialog { width: 94%; max-width: 132; height: 92%; max-height: 46; padding: 0 1;
                     background: $surface; border: round $accent; border-title-color: $accent;
-                    border-title-style: bold; }
+                    border-title-style: bold; border-subtitle-color: $accent; }
         & #facts { height: 1fr; min-height: 0; overflow: hidden; }
         & #panel { height: auto; border-top: solid $frame; border-title-color: $foreground;
                    border-title-style: bold; }
@@ -45,11 +45,15 @@ class DecisionDialog(ModalScreen[Decide | None]):
         & #notice { height: auto; max-height: 3; padding: 0 1; color: $warning; text-style: bold; }
         & #hints { margin-top: 1; }
         &.-narrow #dialog { width: 100%; }
-        &.-short { & #dialog { height: 100%; }
-                   & #detail { max-height: 3; padding: 0 1 0 4; }
-                   & #hints { margin-top: 0; }
-                   & Menu { max-height: 7; }
-                   & #told { max-height: 7; } }
+        &.-short, &.-cramped { & #dialog { height: 100%; }
+                               & #detail { max-height: 3; padding: 0 1 0 4; }
+                               & #hints { margin-top: 0; }
+                               & Menu { max-height: 7; }
+                               & #told { max-height: 7; } }
+        &.-cramped { & #standing { display: none; }
+                     & #detail { max-height: 1; }
+                     & #told { max-height: 4; }
+                     & Input { margin: 0; } }
     }
     """
     AUTO_FOCUS = ""
@@ -58,7 +62,8 @@ class DecisionDialog(ModalScreen[Decide | None]):
         (96, "-wide"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-short"),
+        (0, "-cramped"),
+        (20, "-short"),
         (30, "-tall"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,6 +87,8 @@ class DecisionDialog(ModalScreen[Decide | None]):
         self._sent: Decide | None = None
         self._sent_after = 0
         self._notice = ""
+        self._read: Outlook | None = None
+        """What would follow, as it stood on the screen when the operator last went on."""
 
     # -- what a subclass says ------------------------------------------------------------------------
 
@@ -103,6 +110,10 @@ class DecisionDialog(ModalScreen[Decide | None]):
     def more_hints(self) -> Iterator[Hint]:
         yield from ()
 
+    def also_open(self) -> str:
+        """What else waits for an operator, in a line."""
+        return ""
+
     # -- drawing -------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
@@ -110,9 +121,9 @@ class DecisionDialog(ModalScreen[Decide | None]):
             with Vertical(id="facts"):
                 yield from self.compose_facts()
             with Vertical(id="panel"):
-                yield Static(id="notice")
+                yield Clipped(id="notice")
                 yield Menu()
-                yield Static(id="detail")
+                yield Clipped(id="detail")
                 yield Confirm()
             yield Hints()
 
@@ -136,7 +147,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         self._sent = None
         self._menus = self._menus[:1]
         self._enter_menu()
-        self._notice = f"The engine refused that: {answer.why}. The question is still open."
+        self._notice = f"The engine refused that: {one_line(answer.why)}. The question is still open."
 
     @property
     def closed(self) -> str:
@@ -159,8 +170,10 @@ class DecisionDialog(ModalScreen[Decide | None]):
             self._part("#detail", "")
         else:
             menu.tell(self._outcomes())
-            self._part("#detail", self._detail(menu.choice))
-        self.query_one("#dialog").border_title = f" {self.heading()} "
+            self._part("#detail", "" if self.closed else self._detail(menu.choice))
+        dialog = self.query_one("#dialog")
+        dialog.border_title = self.heading()
+        dialog.border_subtitle = self.also_open()
         panel = self.query_one("#panel")
         panel.border_title = self._panel_title()
         panel.set_class(self._confirming is not None and self.dangerous(self._confirming), "-dangerous")
@@ -168,9 +181,8 @@ class DecisionDialog(ModalScreen[Decide | None]):
         self._look_ahead()
 
     def _part(self, selector: str, text: str) -> None:
-        part = self.query_one(selector, Static)
-        if str(part.content) != text:  # an update lays the whole dialog out anew
-            part.update(Content(text))
+        part = self.query_one(selector, Clipped)
+        part.tell(Content(text))
         part.display = bool(text)
 
     def _panel_title(self) -> str:
@@ -180,22 +192,23 @@ class DecisionDialog(ModalScreen[Decide | None]):
         return f" {above.removesuffix(' …')} "
 
     def _told(self, choice: Choice) -> list[Line]:
-        return self._follows(choice) or [Line("What follows", "is being worked out")]
+        return self._follows(choice) or [Line("What follows", ("is being worked out",))]
 
     def _follows(self, choice: Choice) -> list[Line]:
         told = lines(self._foresight.known.get(choice.draft))
         others = len(self.view.newest.questions.keys() - {self.question})
         if told and others and choice.draft.action in ("retry", "skip"):
-            told.append(Line("Assuming", f"{plural(others, 'other question')} answered with a retry"))
+            told.append(Line("Assuming", (f"{plural(others, 'other question')} answered with a retry",)))
         return told
 
     def _detail(self, choice: Choice | None) -> str:
+        """What the row of `choice` has no room for."""
         if choice is None:
             return ""
-        follows = (f"{line.label}: {line.text}." for line in self._follows(choice))
+        follows = (f"{line.label}: {line.short}." for line in self._follows(choice) if not line.is_in_the_row)
         return " ".join([self.meaning(choice), *follows])
 
-    def _outcomes(self) -> dict[Draft, str]:
+    def _outcomes(self) -> dict[Draft, Outcome]:
         return {draft: outcome(outlook) for draft, outlook in self._foresight.known.items()}
 
     def _hints(self) -> Iterator[Hint]:
@@ -203,8 +216,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
             yield Hint("esc", "close", "screen.back")
             yield from self.more_hints()
         elif self._confirming is None:
-            keys = " ".join(choice.key for choice in self._menus[-1] if choice.key)
-            yield Hint(f"{keys} or ↑↓ enter", "choose")
+            yield Hint("↑↓ enter", "choose")
             yield Hint("esc", "back" if len(self._menus) > 1 else self.leave, "screen.back")
             yield from self.more_hints()
         else:
@@ -230,14 +242,17 @@ class DecisionDialog(ModalScreen[Decide | None]):
     def _look_ahead(self) -> None:
         """Have worked out what is not known of the choices on the screen, or known no more."""
         if self._idle:
-            shown = (self._confirming,) if self._confirming else self._menus[-1]
-            drafts = (choice.draft for choice in shown)
+            first = self._confirming or self.query_one(Menu).choice
+            rest = () if self._confirming else self._menus[-1]
+            drafts = [choice.draft for choice in (first, *rest) if choice]
             self._foresight.want(drafts, self.view.state, self.view.now_t)
 
     @on(Foreseen)
     def _foreseen(self, message: Foreseen) -> None:
         if message.by is self._foresight:
             message.by.take(message)
+            if self._confirming and self._read is None:
+                self._read = self._foresight.known.get(self._confirming.draft)
             self._show()
 
     # -- keys ----------------------------------------------------------------------------------------
@@ -286,9 +301,10 @@ class DecisionDialog(ModalScreen[Decide | None]):
             return
         outlook = self._foresight.known.get(choice.draft)
         if outlook and outlook.impossible:
-            self._notice = f"Not possible: {outlook.impossible}"
+            self._notice = f"Not possible: {one_line(outlook.impossible)}"
         else:
             self._confirming = choice
+            self._read = outlook
             self.query_one(Confirm).display = True
             self.query_one(Confirm).ask(needed=self.dangerous(choice) and choice.draft.action != "retry")
         self._show()
@@ -327,12 +343,15 @@ class DecisionDialog(ModalScreen[Decide | None]):
         confirm = self.query_one(Confirm)
         outlook = self._foresight.known.get(choice.draft)
         if self.dangerous(choice) and choice.draft.action != "retry" and not confirm.reason:
-            self._notice = "A reason is needed: it is kept with the decision."
+            self._notice = "A reason is needed: it is recorded with the decision."
             confirm.reason_input.focus()
-        elif outlook is None:
-            self._notice = "What follows is still being worked out."
+        elif outlook is None or outlook.seq != self.view.state.seq:
+            self._notice = "What follows is being worked out: wait until it is shown."
         elif outlook.impossible:
-            self._notice = f"Not possible any more: {outlook.impossible}"
+            self._notice = f"Not possible any more: {one_line(outlook.impossible)}"
+        elif self._read and self._read.differs(outlook):
+            self._read = outlook
+            self._notice = "What follows has changed meanwhile. Read it again before you confirm."
         else:
             draft = choice.draft
             self._sent_after = self.view.newest.seq

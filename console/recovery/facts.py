@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from console.look import one_line
+from console.look import STATUS, one_line
 from console.run_view import RunView
 from engine.machine import events as ev
-from engine.machine.state import Attempt, Question
+from engine.machine.state import Attempt, Question, State
+from engine.plan.durations import format_duration
 from engine.plan.models import Action, Task
 from engine.tasks.sanitise import sanitise
 
@@ -41,10 +42,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return isinstance(self.ending, ev.TaskInDoubt)
 
     @property
+    def left_nothing(self) -> bool:
+        """Whether the attempt certainly had no effect."""
+        return getattr(self.ending, "effect", "unknown") == "none"
+
+    @property
     def rerun_is_safe(self) -> bool:
         """Whether running it again does no harm: it left nothing behind, or the plan says that it may."""
-        left_nothing = getattr(self.ending, "effect", "unknown") == "none"
-        return left_nothing or (self.purpose == "run" and self.task.idempotent)
+        return self.left_nothing or (self.purpose == "run" and self.task.idempotent)
 
     @property
     def error(self) -> str:
@@ -82,6 +87,44 @@ def output_of(case: Case) -> Sequence[str]:
     if case.output:
         return case.output
     return sanitise(getattr(case.ending, "tail", "")).rstrip("\n").splitlines()
+
+
+def where(case: Case, state: State) -> str:
+    """What the action works on, from which lane, as far as either is known."""
+    action = case.ran
+    if action is None:
+        return ""
+    target = state.plan.targets.get(action.on or "")
+    file = f" ({target.sqlite})" if target and target.sqlite else ""
+    place = f"{action.on}{file}" if action.on else state.folder or "the plan's folder"
+    last = case.attempts[-1] if case.attempts else None
+    lane = f" · lane {last.lane + 1}" if last and case.purpose == "run" else ""
+    return one_line(f"{action.kind.replace('_', ' ')} {'on' if action.on else 'in'} {place}") + lane
+
+
+def told_of(attempt: Attempt) -> str:
+    """How an attempt ended, and when."""
+    named = attempt.failure_class.upper() if attempt.failure_class else STATUS[attempt.result].word
+    ended = attempt.ended_t
+    lasted = f" for {format_duration(ended - attempt.started_t)}" if ended is not None else ""
+    return f"{named} {attempt.started_at:%H:%M:%S}{lasted}"
+
+
+def in_full(case: Case) -> list[str]:
+    """Everything that the dialog may have had to cut short, but for the output."""
+    task = case.task
+    actions = (("It ran", task.run), ("Its rollback", task.rollback), ("Its verify", task.verify))
+    told = [f"{one_line(task.title)} ({task.id})", "", "What happened:"]
+    told += [case.error, *filter(None, [case.why_asked, one_line(case.question.evidence)])]
+    told += [
+        "",
+        "Attempts:",
+        *(f"{each.number} {told_of(each)}: {one_line(each.reason)}" for each in case.attempts),
+    ]
+    for label, action in actions:
+        text = sanitise(action.text).strip() if action else "none is given"
+        told += ["", f"{label}:", *text.splitlines()]
+    return told
 
 
 def _ending(view: RunView, question: Question) -> Ending | None:

@@ -5,11 +5,12 @@ as a message, draft by draft.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 from textual.message import Message
-from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from console.recovery.choices import Draft
@@ -39,6 +40,12 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     t: float
     found: "Consequence | None" = None
     fault: str = ""
+    ends_at: datetime | None = None
+    """When the run would end, on the clock of people; None where it is simulated, or ends at once."""
+
+    def differs(self, other: "Outlook") -> bool:
+        """Whether something else than the time it takes is foretold than in `other`."""
+        return (self.found and self.found.without_time) != (other.found and other.found.without_time)
 
     @property
     def impossible(self) -> str:
@@ -58,8 +65,8 @@ class Foreseen(Message):
 class Foresight:
     """What is known of the drafts for one question, and the thread that finds out more."""
 
-    def __init__(self, screen: Screen[Any], graph: Graph, question: int, ask: Foresee) -> None:
-        self._screen = screen
+    def __init__(self, asker: Widget, graph: Graph, question: int, ask: Foresee) -> None:
+        self._asker = asker
         self._graph = graph
         self._question = question
         self._ask = ask
@@ -78,7 +85,9 @@ class Foresight:
             self._busy = True
             twin = state.clone()
             twin.t = now_t  # the run's clock has gone on since its last event
-            self._screen.run_worker(lambda: self._work_out(twin, unknown), thread=True, group="foresight")
+            if twin.at:
+                twin.at += timedelta(seconds=now_t - state.t)
+            self._asker.run_worker(lambda: self._work_out(twin, unknown), thread=True, group="foresight")
 
     def take(self, message: Foreseen) -> None:
         self.known[message.draft] = message.outlook
@@ -89,13 +98,17 @@ class Foresight:
         for draft in drafts:
             if worker.is_cancelled:
                 return
-            outlook = self._outlook(state, draft)
-            self._screen.post_message(Foreseen(self, draft, outlook, last=draft is drafts[-1]))
+            outlook = outlook_of(self._ask, state, self._graph, self._question, draft)
+            self._asker.post_message(Foreseen(self, draft, outlook, last=draft is drafts[-1]))
 
-    def _outlook(self, state: State, draft: Draft) -> Outlook:
-        try:
-            return Outlook(
-                seq=state.seq, t=state.t, found=self._ask(state, self._graph, self._question, draft)
-            )
-        except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
-            return Outlook(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")
+
+def outlook_of(ask: Foresee, state: State, graph: Graph, question: int, draft: Draft) -> Outlook:
+    """What `ask` foretells; never raises."""
+    try:
+        found = ask(state, graph, question, draft)
+    except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
+        return Outlook(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")
+    left = (found.finish_t or 0.0) - state.t
+    real = state.at if left >= 60 and not state.simulated else None
+    ends_at = real + timedelta(seconds=left) if real else None
+    return Outlook(seq=state.seq, t=state.t, found=found, ends_at=ends_at)

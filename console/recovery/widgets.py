@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from rich.cells import cell_len, set_cell_size
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -11,33 +12,71 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from console.recovery.choices import Choice, Draft
-from console.recovery.words import UNKNOWN_YET, Line
+from console.recovery.words import UNKNOWN_YET, Line, Outcome
+
+
+class Clipped(Static):
+    """Text that says with an ellipsis where its last row is not the end of it. `rows` is how many there may
+    be: where it is 0, as many as the style has room for."""
+
+    def __init__(self, whole: str | Content = "", rows: int = 0, *, classes: str = "", id: str = "") -> None:
+        self.whole = Content(whole) if isinstance(whole, str) else whole
+        super().__init__(self.whole, classes=classes, id=id or None)
+        self._rows = rows
+
+    def tell(self, whole: Content) -> None:
+        if whole != self.whole:  # an update lays everything around it out anew
+            self.whole = whole
+            self._clip()
+
+    def on_resize(self) -> None:
+        self._clip()
+
+    def _clip(self) -> None:
+        shown, width = self.whole, self.content_size.width
+        most = self.styles.max_height
+        rows = self._rows or int(most.value if most else 0) - self.styles.gutter.height
+        wrapped = shown.wrap(width) if width and rows > 0 else []
+        if len(wrapped) > rows:
+            last = wrapped[rows - 1].rstrip().truncate(width - 2)
+            shown = Content("\n").join([*wrapped[: rows - 1], last + Content(" …")])
+        if shown != self.content:
+            self.update(shown)
 
 
 class Fact(Horizontal):
-    """A label, and what there is to say; long text goes on under itself, not under the label."""
+    """A label, and what there is to say in at most `rows` rows (0: all of it); long text goes on under
+    itself, not under the label."""
 
     DEFAULT_CSS = """
-    Fact { height: auto; max-height: 3; }
+    Fact { height: auto; }
     Fact > .label { width: 11; color: $quiet; }
     Fact > .value { width: 1fr; height: auto; }
     """
 
-    def __init__(self, label: str, value: Content | str, *, width: int = 11, classes: str = "") -> None:
+    def __init__(
+        self, label: str, value: Content | str, *, width: int = 11, rows: int = 3, classes: str = ""
+    ) -> None:
         super().__init__(classes=classes)
         self._label = label
         self._value = value
         self._label_width = width
+        self._rows = rows
 
     def compose(self) -> ComposeResult:
         label = Static(Content(self._label), classes="label")
         label.styles.width = self._label_width
         yield label
-        yield Static(Content(self._value) if isinstance(self._value, str) else self._value, classes="value")
+        if self._rows:
+            yield Clipped(self._value, self._rows, classes="value")
+        else:
+            yield Static(
+                Content(self._value) if isinstance(self._value, str) else self._value, classes="value"
+            )
 
 
 class Menu(OptionList):
-    """Choices, one a line: key, title, and what would follow as far as it is known."""
+    """Choices, one a line: key, title, what would change and how the run would end, as far as it is known."""
 
     DEFAULT_CSS = """
     Menu { height: auto; max-height: 12; border: none; padding: 0; background: transparent;
@@ -50,32 +89,61 @@ class Menu(OptionList):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.choices: tuple[Choice, ...] = ()
+        self._outcomes: Mapping[Draft, Outcome] = {}
 
     @property
     def choice(self) -> Choice | None:
         return None if self.highlighted is None else self.choices[self.highlighted]
 
-    def show(self, choices: tuple[Choice, ...], focused: int, outcomes: Mapping[Draft, str]) -> None:
+    def show(self, choices: tuple[Choice, ...], focused: int, outcomes: Mapping[Draft, Outcome]) -> None:
         """Offer `choices`, with the one at `focused` under the cursor."""
         self.choices = choices
-        self.set_options(Option(prompt) for prompt in self._prompts(outcomes))
+        self._outcomes = outcomes
+        self.set_options(Option(prompt) for prompt in self._prompts())
         self.highlighted = focused
 
-    def tell(self, outcomes: Mapping[Draft, str]) -> None:
+    def tell(self, outcomes: Mapping[Draft, Outcome]) -> None:
         """What would follow has become known, or has changed."""
-        for index, prompt in enumerate(self._prompts(outcomes)):
+        self._outcomes = outcomes
+        for index, prompt in enumerate(self._prompts()):
             if prompt != self.get_option_at_index(index).prompt:
                 self.replace_option_prompt_at_index(index, prompt)
 
-    def _prompts(self, outcomes: Mapping[Draft, str]) -> Iterable[Content]:
-        width = max((len(choice.title) for choice in self.choices), default=0)
-        for choice in self.choices:
-            where = f"to {choice.draft.to}: " if choice.targeted else ""
+    def on_resize(self) -> None:
+        self.tell(self._outcomes)
+
+    def _prompts(self) -> Iterable[Content]:
+        """Titles, changes and ends in columns. Where there is too little room the changes are cut short, and
+        where that would leave nothing of them, the ends are left out."""
+        told = [self._outcomes.get(choice.draft, UNKNOWN_YET) for choice in self.choices]
+        changes = [
+            f"to {choice.draft.to}: {outcome.changes}" if choice.targeted else outcome.changes
+            for choice, outcome in zip(self.choices, told, strict=True)
+        ]
+        title = max((cell_len(choice.title) for choice in self.choices), default=0) + _GAP
+        end = max((cell_len(outcome.end) for outcome in told), default=0)
+        room = (self.scrollable_content_region.width or _WIDE) - _KEY - title - 2
+        if room - _GAP - end < _LEAST:
+            end = -_GAP
+        most = min(room - _GAP - end, max(map(cell_len, changes), default=0))
+        for choice, change, outcome in zip(self.choices, changes, told, strict=True):
             yield Content.assemble(
-                (f"{choice.key:1}  ", "bold $accent"),
-                (choice.title.ljust(width + 3), "bold"),
-                where + outcomes.get(choice.draft, UNKNOWN_YET),
+                (f"{choice.key:{_KEY}}", "bold $accent"),
+                (choice.title + " " * (title - cell_len(choice.title)), "bold"),
+                coloured(fitted(change, most), "error" if outcome.grave else ""),
+                " " * _GAP + outcome.end if end > 0 else "",
             )
+
+
+_KEY = 3
+_GAP = 2
+_LEAST = 16
+_WIDE = 120
+
+
+def fitted(text: str, width: int) -> str:
+    """`text` in exactly `width` cells, with an ellipsis where it is cut."""
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
 class Confirm(Vertical):
@@ -86,7 +154,6 @@ class Confirm(Vertical):
         & > #told { height: auto; max-height: 12; padding: 0 1; }
         & > #told:focus { background: $boost; }
         & > #told > Vertical { height: auto; }
-        & > #told Fact { max-height: 100; }
         & > #told #meaning { text-style: bold; }
         & > Input { border: none; height: 1; padding: 0 1; margin: 1 0 0 0; background: $panel; }
         & > Input:focus { border: none; background: $boost; }
@@ -114,8 +181,7 @@ class Confirm(Vertical):
     def ask(self, *, needed: bool) -> None:
         """Begin anew, with the field for the reason empty, and focused where one is needed."""
         self.reason_input.value = ""
-        kept = "it is kept with the decision"
-        self.reason_input.placeholder = f"Why? Needed: {kept}." if needed else f"Why? {kept.capitalize()}."
+        self.reason_input.placeholder = "Why? (needed; it is recorded)" if needed else "Why? (it is recorded)"
         (self.reason_input if needed else self.query_one("#told")).focus()
 
     def tell(self, meaning: str, lines: Sequence[Line]) -> None:
@@ -123,7 +189,7 @@ class Confirm(Vertical):
             return
         self._told = (meaning, lines)
         self.query_one("#meaning", Static).update(Content(meaning))
-        facts = [Fact(line.label, coloured(line.text, line.colour), width=18) for line in lines]
+        facts = [Fact(line.label, coloured(line.text, line.colour), width=18, rows=0) for line in lines]
         shown = self.query_one("#lines")
         with self.app.batch_update():
             shown.remove_children()

@@ -7,51 +7,96 @@ from console.recovery.choices import Choice, place
 from console.recovery.facts import Case
 from console.recovery.foresight import Outlook
 from console.recovery.verdict import words
+from console.status_line import rounded
+from engine.machine.state import State
 from engine.plan.durations import format_duration
 
 if TYPE_CHECKING:
     from engine.forecast.consequences import Consequence
 
-UNKNOWN_YET = "…"
+LONGEST_NAME = 20
+"""Cells of a task's id up to which it is told in place of its number."""
+END = "The run"
+"""The label of the line that tells how the run ends."""
+SOME = 5
+"""So many names are told where there is no room for all."""
+
+
+class Outcome(NamedTuple):
+    """What follows, in a line: what changes, and how the run ends. `grave`: something stays for good."""
+
+    changes: str
+    end: str = ""
+    grave: bool = False
+
+
+UNKNOWN_YET = Outcome("working out what follows …")
 
 
 class Line(NamedTuple):
     """One fact about what follows. `colour` is a theme variable; it is only for what an operator must see."""
 
     label: str
-    text: str
+    names: tuple[str, ...]
     colour: str = ""
+    joined: str = ", "
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.joined.join(self.names) + self.after
+
+    @property
+    def is_in_the_row(self) -> bool:
+        """Whether the line beside the choice tells it all."""
+        return self.label == END or [*self.names] == [_tasks(self.names)]
+
+    @property
+    def short(self) -> str:
+        """The text, with as many names as there is room for beside a choice."""
+        more = len(self.names) - SOME
+        if more < 2:
+            return self.text
+        return f"{self.joined.join(self.names[:SOME])} and {more} more{self.after}"
 
 
 def meaning(choice: Choice, case: Case) -> str:
     """What `choice` does to the task of `case`, in a sentence or two."""
     task, draft = case.task, choice.draft
     if draft.mode == "assert_done" and case.purpose == "run" and task.verify:
-        return f"{task.id} counts as succeeded if its verify passes now. If not, the question stays open."
+        return f"{task.id} counts as succeeded if its verify passes now; else you are asked again."
     said = choice.means.format(task=task.id, attempt=len(case.attempts) + 1, to=place(draft.to))
     if draft.action == "retry" and not case.rerun_is_safe:
         said += " Nobody can tell what the last attempt left behind, nor whether twice does harm."
+    if draft.action == "rollback" and not case.left_nothing:
+        said += f" Not undone: whatever {task.id} itself may have left behind."
     return said
 
 
-def outcome(outlook: Outlook | None) -> str:
+def outcome(outlook: Outlook | None) -> Outcome:
     """What follows, in one line with counts, the gravest first."""
     if outlook is None:
         return UNKNOWN_YET
     found = outlook.found
     if found is None:
-        return "what follows could not be worked out"
+        return Outcome("what follows could not be worked out")
     if not found.possible:
-        return f"not possible: {one_line(found.why_not)}"
+        return Outcome(f"not possible: {one_line(found.why_not)}")
+    if found.depends:
+        ends = f"ends {plural(len(found.ended), 'process', 'processes')}" if found.ended else ""
+        return Outcome(ends or "changes nothing", "asks again if unclear")
     parts = [
-        f"undoes {plural(len(found.undone), 'task')}" if found.undone else "",
-        f"{len(found.stays)} cannot be undone" if found.stays else "",
-        f"blocks {plural(len(found.blocked), 'task')}" if found.blocked else "",
-        f"runs {plural(len(found.reruns), 'task')} again" if found.reruns else "",
-        f"{plural(len(found.may_run), 'task')} may run" if found.may_run else "",
-        _end(found, outlook.t, "done"),
+        f"{_tasks(found.stays)} cannot be undone" if found.stays else "",
+        f"leaves {_tasks(found.left)} applied" if found.left else "",
+        f"undoes {_tasks(found.undone)}" if found.undone else "",
+        f"blocks {_tasks(found.blocked)}" if found.blocked else "",
+        f"runs {_tasks(found.reruns)} again" if found.reruns else "",
+        f"then {_tasks(found.may_run)} can run" if found.may_run else "",
     ]
-    return ", ".join(part for part in parts if part) or "nothing else changes"
+    changes = ", ".join(part for part in parts if part) or (
+        "undoes nothing" if found.run_ends else "blocks nothing"
+    )
+    return Outcome(changes, _end(found, outlook.t).replace("in about ", "in ~"), bool(found.stays))
 
 
 def lines(outlook: Outlook | None) -> list[Line]:
@@ -60,31 +105,52 @@ def lines(outlook: Outlook | None) -> list[Line]:
         return []
     found = outlook.found
     if found is None:
-        return [Line("What follows", f"could not be worked out ({one_line(outlook.fault)})", "warning")]
+        return [Line("What follows", (f"could not be worked out ({one_line(outlook.fault)})",), "warning")]
     if not found.possible:
-        return [Line("Not possible", one_line(found.why_not), "error")]
+        return [Line("Not possible", (one_line(found.why_not),), "error")]
+    if found.depends:
+        ended = [Line("Ended", found.ended, "warning")] if found.ended else []
+        return [*ended, Line(END, ("goes on if that tells; otherwise you are asked again",))]
     told = [
-        Line("Undone, in order", " → ".join(found.undone), "status-rolled-back"),
-        Line("Cannot be undone", _stays(found.stays), "error"),
-        Line("Blocked", ", ".join(found.blocked), "status-blocked"),
-        Line("Runs again", ", ".join(found.reruns)),
-        Line("May run", ", ".join(found.may_run)),
-        Line("Then", f"the run {end}" if (end := _end(found, outlook.t, "is done")) else ""),
-        Line("Note", one_line(found.note)),
+        Line("Cannot be undone", found.stays, "error", after=": no rollback is given"),
+        Line("Left applied", found.left, "warning"),
+        Line("Undone, in order", found.undone, "status-rolled-back", joined=" → "),
+        Line("Blocked", found.blocked, "status-blocked"),
+        Line("Runs again", found.reruns),
+        Line("Can run then", found.may_run),
     ]
-    return [line for line in told if line.text] or [Line("Otherwise", "nothing changes")]
+    end = _end(found, outlook.t)
+    if outlook.ends_at:
+        end += f", {outlook.ends_at:%H:%M} UTC"
+    return [*(line for line in told if line.names), *([Line(END, (end,))] if end else [])]
 
 
-def _stays(tasks: tuple[str, ...]) -> str:
-    if not tasks:
-        return ""
-    return f"{', '.join(tasks)} {'has' if len(tasks) == 1 else 'have'} no rollback and will stay applied"
+def others(state: State, asked: int) -> tuple[str, ...]:
+    """The questions that are open besides number `asked`, in half a line each."""
+    return tuple(
+        f"{question.task} {_ABOUT[question.about]}"
+        for number, question in sorted(state.questions.items())
+        if number != asked
+    )
 
 
-def _end(found: "Consequence", asked_t: float, done: str) -> str:
-    """How the run ends, and how long after `asked_t`; `done` is the word where it goes on to its end."""
-    ends = f"ends {words(found.run_ends)}" if found.run_ends else done
+_ABOUT = {
+    "failure": "failed",
+    "doubt": "is in doubt",
+    "rollback_step": "could not be undone",
+    "rollback_scope": "needs a rollback",
+}
+
+
+def _tasks(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 and len(names[0]) <= LONGEST_NAME else plural(len(names), "task")
+
+
+def _end(found: "Consequence", asked_t: float) -> str:
+    """How the run ends, and how long after `asked_t`."""
+    ends = {"": "done", "aborted": "stops"}.get(found.run_ends, words(found.run_ends))
     if found.finish_t is None:
         return ends if found.run_ends else ""
     left = found.finish_t - asked_t
-    return f"{ends} in about {format_duration(left)}" if left >= 1 else f"{ends} at once"
+    when = f"{ends} in about {format_duration(rounded(left))}" if left >= 1 else f"{ends} at once"
+    return f"{when}, once resumed" if found.resumed else when

@@ -11,24 +11,24 @@ from textual.highlight import highlight
 from textual.widgets import Static
 
 from console.look import CRITICAL, STATUS, Mark, one_line, plural
-from console.recovery.choices import Choice, choices_for
+from console.recovery.choices import Choice, choices_for, place, wanted
 from console.recovery.dialog import DecisionDialog
-from console.recovery.facts import Case, capture, output_of
+from console.recovery.facts import Case, capture, in_full, output_of, told_of, where
 from console.recovery.foresight import Foresee, foresee
-from console.recovery.output import OutputScreen
 from console.recovery.widgets import Fact, Hint
-from console.recovery.words import meaning
+from console.recovery.words import meaning, others
 from console.run_view import RunView
+from console.screens.output import OutputScreen
 from engine.machine.events import About, TaskInDoubt
-from engine.machine.state import Attempt
+from engine.machine.state import Attempt, State
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.models import Action
 from engine.tasks.sanitise import sanitise
 
 _HEADINGS: dict[About, str] = {
-    "failure": "A task failed, and you decide",
-    "doubt": "Did this task take effect?",
+    "failure": "A task failed",
+    "doubt": "In doubt: did this task take effect?",
     "rollback_step": "A rollback step failed",
     "rollback_scope": "A rollback that cannot undo everything",
 }
@@ -39,7 +39,9 @@ _STATUS: dict[About, TaskStatus] = {
     "rollback_scope": TaskStatus.FAILED,
 }
 _LANGUAGES = {"sql": "sql", "shell": "bash"}
-_ATTEMPTS_SHOWN = 4
+_ATTEMPTS_SHOWN = 3
+_TAIL = 200
+"""Lines of output in the dialog; all of it is a key away."""
 
 
 class Tail(VerticalScroll):
@@ -63,6 +65,7 @@ class RecoveryDialog(DecisionDialog):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "output", "All output", id="decision.output", show=False),
+        Binding("v", "whole", "Task in full", id="decision.task", show=False),
         Binding("n", "next_question", "Next question", id="decision.next", show=False),
     ]
     menu_title = "What now?"
@@ -80,10 +83,14 @@ class RecoveryDialog(DecisionDialog):
 
     def heading(self) -> str:
         open_now = sorted(self.view.newest.questions)
-        heading = _heading(self.case)
+        heading = f"{_heading(self.case)} · asked {self.case.question.at:%H:%M:%S} UTC"
         if len(open_now) < 2 or self.question not in open_now:
             return heading
-        return f"{heading}  ·  {open_now.index(self.question) + 1} of {len(open_now)} questions"
+        return f"{heading} · {open_now.index(self.question) + 1} of {len(open_now)} questions"
+
+    def also_open(self) -> str:
+        waiting = others(self.view.newest, self.question)
+        return f"also open: {', '.join(waiting)}" if waiting else ""
 
     def top(self) -> tuple[Choice, ...]:
         return choices_for(self.case.question, self.view.state)
@@ -98,26 +105,34 @@ class RecoveryDialog(DecisionDialog):
 
     def more_hints(self) -> Iterator[Hint]:
         yield Hint("o", "output", "screen.output")
+        yield Hint("v", "task", "screen.whole")
         if self._others:
-            yield Hint("n", "next", "screen.next_question")
+            yield Hint("n", "next question", "screen.next_question")
 
     # -- what is shown -------------------------------------------------------------------------------
 
     def compose_facts(self) -> ComposeResult:
         case = self.case
         yield Static(_title(case), classes="title")
-        yield Static(_standing(case), classes="title")
-        yield from (Fact(label, value) for label, value in _facts(case) if value)
+        yield Static(_standing(case), classes="title", id="standing")
+        yield from (Fact(label, value) for label, value in _facts(case, self.view.state) if value)
         tail = output_of(case)
         with Tail(id="tail", can_focus=False) as shown:
             shown.border_title = f" output, {plural(len(tail), 'line')} " if tail else " no output "
-            yield Static(Content("\n".join(tail[-200:])))
+            yield Static(Content("\n".join(tail[-_TAIL:])))
 
     # -- keys ----------------------------------------------------------------------------------------
 
     def action_output(self) -> None:
         attempt = f"attempt {len(self.case.attempts)} of {self.case.task.id}"
-        self.app.push_screen(OutputScreen(attempt, output_of(self.case)))
+        lines = output_of(self.case)
+        stem = f"{self.case.task.id}-attempt-{len(self.case.attempts)}"
+        self.app.push_screen(OutputScreen(self.view, f"output of {attempt}", stem, lambda: lines))
+
+    def action_whole(self) -> None:
+        lines = in_full(self.case)
+        task_id = self.case.task.id
+        self.app.push_screen(OutputScreen(self.view, f"all of {task_id}", task_id, lambda: lines))
 
     @property
     def _others(self) -> list[int]:
@@ -151,36 +166,37 @@ def _title(case: Case) -> Content:
 
 
 def _standing(case: Case) -> Content:
-    """Where the task stands in the plan, and how much hangs on it."""
+    """Where the task stands in the plan, and how much hangs on it; what matters least comes last."""
     task = case.task
     parts = [
         _mark(case).word,
+        "critical" if task.critical else "",
+        "idempotent" if task.idempotent else "not idempotent",
+        f"risk {task.risk:g}",
         f"phase {task.phase}" if task.phase else "",
         f"wave {task.wave}" if task.wave and task.wave != task.phase else "",
-        f"risk {task.risk:g}",
-        "critical" if task.critical else "not critical",
-        "idempotent" if task.idempotent else "not idempotent",
     ]
-    line = Content("  ·  ".join(part for part in parts if part))
+    line = Content(" · ".join(part for part in parts if part))
     if case.on_critical_path:
-        line += Content.styled(f"  ·  {CRITICAL.glyph} {CRITICAL.word}", f"${CRITICAL.colour}")
+        line += Content.styled(f" · {CRITICAL.glyph} {CRITICAL.word}", f"${CRITICAL.colour}")
     return line
 
 
-def _facts(case: Case) -> Iterator[tuple[str, Content | str]]:
+def _facts(case: Case, state: State) -> Iterator[tuple[str, Content | str]]:
     undoing = case.purpose == "rollback"
-    yield "undo with" if undoing else "ran", _ran(case.ran)
     yield "in doubt" if case.in_doubt else "error", Content.styled(case.error, "bold $error")
-    yield "asked", case.why_asked
+    decided = wanted(state, case.question)
+    yield "asked", case.why_asked.removeprefix(f"{one_line(decided.reason)}. " if decided else "")
     if case.ending and not isinstance(case.ending, TaskInDoubt):
         failure, code = case.ending.failure_class.upper(), case.ending.sqlstate
-        rule = f", by rule: {one_line(case.ending.rule)}{f', SQLSTATE {code}' if code else ''}"
+        rule = f" · rule: {one_line(case.ending.rule)}{f' (SQLSTATE {code})' if code else ''}"
         yield "class", Content.assemble((failure, "bold"), rule)
-        nothing = case.ending.effect == "none"
-        yield "effect", "nothing was left behind" if nothing else "nobody can tell what it left behind"
-    yield "undoing", plural(case.undo_attempts, "attempt") if undoing else ""
-    yield "attempts", "" if undoing else _attempts(case)
-    yield "evidence", one_line(case.question.evidence)
+        nothing = case.left_nothing
+        yield "effect", "none: nothing was left behind" if nothing else "unknown: it may have done a part"
+    yield "evidence", _evidence(case)
+    yield "undo with" if undoing else "ran", _ran(case.ran)
+    yield "where", Content.styled(where(case, state), "$quiet")
+    yield "attempts", _undoing(case, state) if undoing else _attempts(case)
     yield (
         "refused",
         Content.styled(one_line(case.question.refused), "$warning") if case.question.refused else "",
@@ -188,12 +204,33 @@ def _facts(case: Case) -> Iterator[tuple[str, Content | str]]:
 
 
 def _ran(action: Action | None) -> Content:
-    """What ran and where, in one block: one-liners stay on the line of their kind."""
     if action is None:
         return Content("no rollback is given")
-    text = highlight(sanitise(action.text).strip(), language=_LANGUAGES.get(action.kind, "text"))
-    where = f"{action.kind.replace('_', ' ')} on {action.on}" if action.on else action.kind
-    return Content.assemble((f"{where}  ", "$quiet"), text)
+    return highlight(sanitise(action.text).strip(), language=_LANGUAGES.get(action.kind, "text"))
+
+
+def _evidence(case: Case) -> Content | str:
+    """What was found out about a doubt, and for one that is about the task, what can still tell."""
+    if not case.in_doubt:
+        return ""
+    found = one_line(case.question.evidence) or "none was found"
+    told = Content.styled(found, "$warning" if case.question.survivors else "")
+    if case.purpose == "run" and not case.task.verify:
+        told += Content.styled(" · it has no verify: only a look at the target tells", "$quiet")
+    return told
+
+
+def _undoing(case: Case, state: State) -> Content:
+    """How far the rollback is, with this step the first of those to come."""
+    undoing = state.rollback
+    tries = plural(case.undo_attempts, "attempt") + " at this step"
+    if undoing is None:
+        return Content(tries)
+    done = sum(state.tasks[task].status is TaskStatus.ROLLED_BACK for task in undoing.tasks)
+    stay = len(undoing.left) + len(undoing.stay)
+    left = f", {stay} left applied" if stay else ""
+    far = f"{done} of {len(undoing.tasks)} undone on the way to {place(undoing.to)}{left}"
+    return Content(f"{tries} · {far}")
 
 
 def _attempts(case: Case) -> Content:
@@ -202,13 +239,10 @@ def _attempts(case: Case) -> Content:
     earlier = len(case.attempts) - len(shown)
     if earlier:
         parts.insert(0, Content(f"{earlier} earlier"))
-    expected = Content.styled(f"  (expected {format_duration(case.expected_s)})", "$quiet")
-    return Content(", ").join(parts) + expected if parts else Content("none: it never started")
+    expected = Content.styled(f" (expected {format_duration(case.expected_s)})", "$quiet")
+    return Content(" · ").join(parts) + expected if parts else Content("none: it never started")
 
 
 def _attempt(attempt: Attempt) -> Content:
     mark = STATUS[attempt.result]
-    ended = attempt.ended_t
-    lasted = f" after {format_duration(ended - attempt.started_t)}" if ended is not None else ""
-    named = attempt.failure_class or mark.word
-    return Content.assemble(f"{attempt.number} ", (mark.glyph, f"${mark.colour}"), f" {named}{lasted}")
+    return Content.assemble(f"{attempt.number} ", (mark.glyph, f"${mark.colour}"), f" {told_of(attempt)}")

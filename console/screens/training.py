@@ -113,7 +113,6 @@ class DrillReport(ModalScreen[None]):
     DEFAULT_CSS = """
     DrillReport {
         & .section { margin-bottom: 1; }
-        & Fact { max-height: 100; }
         & .made { text-style: bold; }
         & .made > .label { color: $accent; }
         & #lesson { border-top: solid $frame; border-title-color: $accent; border-title-style: bold;
@@ -158,9 +157,9 @@ def _decision(decision: Decision) -> ComposeResult:
     if decision.asked:
         mark = mark_of(decision.asked)
         yield Static(Content.assemble((mark.glyph, f"${mark.colour}"), f" {sentence(decision.asked)}"))
-    yield Fact(f"  {timing(decision)}", sentence(decision.made), width=19, classes="made")
+    yield Fact(f"  {timing(decision)}", sentence(decision.made), width=19, rows=0, classes="made")
     for label, text in decision.followed():
-        yield Fact(f"  {label}", text, width=19)
+        yield Fact(f"  {label}", text, width=19, rows=0)
 
 
 class TrainingApp(ThemedApp):

@@ -25,7 +25,10 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     without the task's effect, or on the operator's word for it.
 
     `undone`, in the order of undoing, `stays` (applied, since they have no rollback) and `left` (applied,
-    since the choice leaves them so): what becomes of what a rollback is about.
+    since the choice leaves them so): what becomes of what a rollback is about. Of a rollback under way, what
+    is settled already is left out.
+
+    `ended`: the processes that are ended.
 
     `run_ends`: the final status where the choice ends the run, else empty. `finish_t`: expected end on the
     run's clock, in seconds. `depends`: nobody can know what follows, since something is looked into first;
@@ -42,8 +45,13 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[str, ...] = ()
     run_ends: str = ""
     finish_t: float | None = None
+    ended: tuple[str, ...] = ()
     depends: bool = False
     resumed: bool = False
+
+    @property
+    def without_time(self) -> "Consequence":
+        return msgspec.structs.replace(self, finish_t=None)
 
 
 def consequences(
@@ -60,15 +68,16 @@ def consequences(
     why_not = refusal(state, decision)
     if why_not:
         return Consequence(possible=False, why_not=why_not)
+    asked = state.questions.get(question)
     if action == "resume":
-        return Consequence(possible=True, depends=True)
-    simulation = Simulation(state.plan, graph, state)
+        ended = asked.survivors if asked and mode == "end_processes" else ()
+        return Consequence(possible=True, depends=True, ended=ended)
+    simulation = Simulation(state.plan, graph, state, answering=_answer)
     simulation.take_up()
     simulation.report(decision)
     if state.operator_pause is not None:
         simulation.report(rep.Continue(actor="preview"))
-    after = _finish(simulation)
-    asked = state.questions.get(question)
+    after = simulation.run()
     others = {each.task for each in state.questions.values()} - {asked.task if asked else ""}
     started = {e.task for e in simulation.events if isinstance(e, TaskStarted)} - others
     reruns = {task for task in started if state.tasks[task].attempts}
@@ -82,8 +91,8 @@ def consequences(
         undone=tuple(
             e.task for e in simulation.events if isinstance(e, TaskRolledBack) and e.task not in asserted
         ),
-        stays=after.rollback.stay if after.rollback else (),
-        left=_left(after),
+        stays=after.rollback.stay if after.rollback and not state.rollback else (),
+        left=_left(state, after),
         run_ends="" if after.status == "completed" else str(after.status),
         finish_t=after.finished_t,
         resumed=state.operator_pause is not None and after.status == "completed",
@@ -97,7 +106,7 @@ def expected_finish(state: State, graph: Graph) -> float | None:
 
 def expected_end(state: State, graph: Graph) -> State:
     """The run as it will have been, if all goes as expected from here. `state` is not touched."""
-    return _finish(_gone_on(state, graph, keep_events=False))
+    return _gone_on(state, graph, keep_events=False).run()
 
 
 class Course(NamedTuple):
@@ -110,27 +119,15 @@ class Course(NamedTuple):
 def expected_course(state: State, graph: Graph) -> Course:
     """What is to happen until the run ends, if all goes as expected from here. `state` is not touched."""
     simulation = _gone_on(state, graph, keep_events=True)
-    return Course(_finish(simulation), simulation.events)
+    return Course(simulation.run(), simulation.events)
 
 
 def _gone_on(state: State, graph: Graph, *, keep_events: bool) -> Simulation:
-    simulation = Simulation(state.plan, graph, state, keep_events=keep_events)
+    simulation = Simulation(state.plan, graph, state, answering=_answer, keep_events=keep_events)
     simulation.take_up()
     if state.operator_pause is not None:
         simulation.report(rep.Continue(actor="preview"))
     return simulation
-
-
-def _finish(simulation: Simulation) -> State:
-    """Run to the end; a question that is or becomes open is answered at once, see `_answer`."""
-    state = simulation.state
-    for _ in range(2 * len(state.tasks)):
-        while answer := _answer(state):
-            simulation.report(answer)
-        simulation.run()
-        if state.finished or not state.questions:
-            break
-    return state
 
 
 def _answer(state: State) -> rep.Decide | None:
@@ -147,12 +144,13 @@ def _blocked(state: State) -> set[str]:
     return set(state.with_status(TaskStatus.BLOCKED))
 
 
-def _left(after: State) -> tuple[str, ...]:
-    """What the last rollback was to undo, and has not."""
-    undoing = after.rollback
-    if undoing is None:
+def _left(before: State, after: State) -> tuple[str, ...]:
+    """What the rollback was to undo, and has not, but for what was left applied before."""
+    if after.rollback is None:
         return ()
-    return tuple(task for task in undoing.tasks if after.tasks[task].status is not TaskStatus.ROLLED_BACK)
+    decided = before.rollback.left if before.rollback else frozenset()
+    still = (task for task in after.rollback.tasks if after.tasks[task].status is not TaskStatus.ROLLED_BACK)
+    return tuple(task for task in still if task not in decided)
 
 
 def _in_order(graph: Graph, tasks: Iterable[str]) -> tuple[str, ...]:

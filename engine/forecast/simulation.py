@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 
 from engine.graph import Graph
@@ -37,7 +38,8 @@ def everything_succeeds(task: Task, attempt: int, purpose: Purpose) -> tuple[flo
 class Simulation:
     """A run of `plan` in virtual time, from its start or from `state` (which is cloned, not touched).
 
-    `events` holds what the machine emitted. With `keep_events=False` it stays empty."""
+    Questions are answered by `answering`, which is given the state, or else as `on_unknown` says. `events`
+    holds what the machine emitted. With `keep_events=False` it stays empty."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Simulation:
         *,
         outcomes: Outcomes = everything_succeeds,
         on_unknown: str = "ask",
+        answering: Callable[[State], rep.Decide | None] | None = None,
         seed: int = 0,
         keep_events: bool = True,
     ) -> None:
@@ -54,7 +57,7 @@ class Simulation:
         self.events: list[Event] = []
         self._plan = plan
         self._outcomes = outcomes
-        self._on_unknown = on_unknown
+        self._answering = answering or partial(_standing_order, on_unknown)
         self._seed = seed
         self._keep = keep_events
         self._tasks = {task.id: task for task in plan.tasks}
@@ -139,11 +142,9 @@ class Simulation:
         if not self.state.started:
             self.begin()
         while not self.state.finished:
-            question = next(iter(self.state.questions.values()), None)
-            answer = standing_answer(self.state, question, self._on_unknown) if question else None
             if self._at_once:
                 self.report(self._at_once.popleft())
-            elif answer:
+            elif answer := self._answering(self.state):
                 self.report(answer)
             elif self._due:
                 due_t, _, report = heapq.heappop(self._due)
@@ -176,3 +177,8 @@ class Simulation:
             case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose):
                 evidence = rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None)
                 self._at_once.append(evidence)
+
+
+def _standing_order(on_unknown: str, state: State) -> rep.Decide | None:
+    question = next(iter(state.questions.values()), None)
+    return standing_answer(state, question, on_unknown) if question else None

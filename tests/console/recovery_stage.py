@@ -187,6 +187,31 @@ def _rolling_back(stage: Stage) -> Stage:
     return stage
 
 
+def failed_wave(**options: Any) -> Stage:
+    """In waves, `switch` failed for good; a rollback of its wave cannot undo `tell`."""
+    tasks: list[dict[str, Any]] = [
+        {"id": "create", "wave": "w1", "run": _sql("CREATE TABLE t (id)"), "rollback": _sql("DROP TABLE t")},
+        {"id": "tell", "wave": "w2", "needs": ["create"], "run": {"shell": "./tell.sh"}},
+        {"id": "fill", "wave": "w2", "needs": ["tell"], "run": _sql("INSERT INTO t VALUES (1)"),
+         "rollback": _sql("DELETE FROM t")},
+        {"id": "switch", "wave": "w2", "needs": ["fill"], "run": _sql("UPDATE s SET t = 1"),
+         "critical": True},
+    ]  # fmt: skip
+    plan = parse_plan_data(
+        {
+            "wesley": 1,
+            "name": "in waves",
+            "model": "wave",
+            "targets": {"shop": {"sqlite": "shop.db"}},
+            "waves": [{"id": "w1"}, {"id": "w2"}],
+            "tasks": [{"duration": "1m"} | task for task in tasks],
+        }
+    )
+    return Stage(
+        {"task": "switch", "attempt": 1, "class": "permanent", "reason": "gone"}, plan=plan, **options
+    )
+
+
 def two_questions(**options: Any) -> Stage:
     """`fill` and `other` have both failed."""
     return Stage(UNKNOWN, {"task": "other", "attempt": 1, "exit": 4, "reason": "exit 4"}, **options)

@@ -1,13 +1,16 @@
 """The table of choices, and the words for what follows."""
 
+from datetime import timedelta
+
 import pytest
 
 from console.recovery.choices import CHOICES, CONFIRM_KEY, Choice, Draft, choices_for, name_of, targets
 from console.recovery.facts import capture
-from console.recovery.foresight import Outlook, foresee
+from console.recovery.foresight import Outlook, foresee, outlook_of
 from console.recovery.words import lines, meaning, outcome
 from engine.forecast.consequences import Consequence
 from engine.machine import decisions
+from engine.machine import reports as rep
 from tests.console import recovery_stage as stages
 
 
@@ -27,17 +30,17 @@ def test_keys_are_unique_in_their_menu_and_never_the_one_that_confirms(about: st
     for menu in menus:
         keys = [choice.key for choice in menu]
         assert len(set(keys)) == len(keys)
-        assert not {CONFIRM_KEY, "o", "n"} & set(keys)
+        assert not {CONFIRM_KEY, "o", "n", "v"} & set(keys)
 
 
 @pytest.mark.parametrize(
     ("make", "keys"),
     [
         (stages.failure, "rsba"),
-        (stages.doubt, "dgrsba"),
-        (stages.still_running, "dgersba"),
+        (stages.doubt, "gdrsba"),
+        (stages.still_running, "gedrsba"),
         (stages.rollback_step, "rlda"),
-        (stages.step_in_doubt, "rglda"),
+        (stages.step_in_doubt, "grlda"),
     ],
 )
 def test_a_doubt_is_looked_into_again_and_only_what_still_runs_is_ended(make: object, keys: str) -> None:
@@ -62,7 +65,7 @@ def test_where_there_is_no_stable_checkpoint_the_default_is_the_start() -> None:
 
 def test_a_target_says_what_kind_of_checkpoint_it_is() -> None:
     titles = [choice.title for choice in targets(stages.rollback_scope().view.state)]
-    assert titles[0] == "cp-0005 ◆ phase, 6 done, 1m ago, last stable"
+    assert titles[0] == "cp-0005 ◆ phase, 1m ago, last stable"
     assert titles[1].endswith(", not stable")
     assert titles[-1] == "start of the run"
 
@@ -82,34 +85,86 @@ def _outlook(**found: object) -> Outlook:
 
 def test_one_line_counts_and_the_list_names() -> None:
     outlook = _outlook(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=300.0)
-    assert outcome(outlook) == "undoes 2 tasks, 1 cannot be undone, ends rolled back in about 5m"
-    assert [line[:2] for line in lines(outlook)] == [
+    assert outcome(outlook) == ("c cannot be undone, undoes 2 tasks", "rolled back in ~5m", True)
+    assert [(line.label, line.text) for line in lines(outlook)] == [
+        ("Cannot be undone", "c: no rollback is given"),
         ("Undone, in order", "b → a"),
-        ("Cannot be undone", "c has no rollback and will stay applied"),
-        ("Then", "the run ends rolled back in about 5m"),
+        ("The run", "rolled back in about 5m"),
     ]
+
+
+def test_many_names_are_told_in_full_before_confirming_and_some_beside_a_choice() -> None:
+    (line, _) = lines(_outlook(blocked=tuple("abcdefgh"), run_ends="aborted"))
+    assert line.text == "a, b, c, d, e, f, g, h"
+    assert line.short == "a, b, c, d, e and 3 more"
+    assert outcome(_outlook(blocked=("x" * 40,))).changes == "blocks 1 task"
+
+
+def test_an_end_far_off_is_told_by_the_clock_too() -> None:
+    stage = stages.failure()
+    state = stage.view.state
+    state.simulated = False
+    outlook = outlook_of(foresee, state, stage.view.graph, stage.question, Draft(action="retry"))
+    assert outlook.found and outlook.found.finish_t
+    found = outlook.found
+    assert outlook.ends_at == state.at + timedelta(seconds=found.finish_t - state.t)
+    assert lines(outlook)[-1].text == f"done in about 16m, {outlook.ends_at:%H:%M} UTC"
+
+
+def test_where_looking_decides_what_follows_nothing_is_foretold() -> None:
+    stage = stages.still_running()
+    look, end = (
+        Outlook(seq=1, t=0.0, found=foresee(stage.view.state, stage.view.graph, stage.question, draft))
+        for draft in (Draft(action="resume", mode="look_again"), Draft(action="resume", mode="end_processes"))
+    )
+    assert outcome(look)[:2] == ("changes nothing", "asks again if unclear")
+    assert outcome(end)[:2] == ("ends 2 processes", "asks again if unclear")
+    assert lines(end)[0].names == stages.STILL_RUNNING
+
+
+def test_what_other_questions_are_about_is_not_told_of_this_one() -> None:
+    stage = stages.two_questions()
+    question = next(q for q in stage.view.state.questions.values() if q.task == "fill")
+    found = foresee(stage.view.state, stage.view.graph, question.number, Draft(action="retry"))
+    assert found.reruns == ("fill",)
+
+
+def test_a_run_that_is_paused_goes_on_once_it_is_resumed() -> None:
+    stage = stages.failure()
+    stage.answer(rep.Pause(actor="ana"))
+    found = foresee(stage.view.state, stage.view.graph, stage.question, Draft(action="retry"))
+    assert outcome(Outlook(seq=1, t=stage.view.state.t, found=found)).end == "done in ~16m, once resumed"
+
+
+def test_in_waves_the_engines_own_place_is_offered_first() -> None:
+    stage = stages.failed_wave()
+    state = stage.view.state
+    choices = choices_for(state.questions[stage.question], state)
+    barrier = next(c.id for c in state.checkpoints.values() if c.trigger == "barrier")
+    assert state.last_stable_checkpoint.id != barrier
+    assert next(choice for choice in choices if choice.targeted).draft.to == barrier
 
 
 def test_dependants_that_may_run_are_counted_beside_what_runs_again() -> None:
     outlook = _outlook(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
-    assert outcome(outlook) == "runs 1 task again, 2 tasks may run, done in about 1m"
+    assert outcome(outlook) == ("runs x again, then 2 tasks can run", "done in ~1m", False)
 
 
 def test_what_is_not_possible_says_why_and_nothing_else() -> None:
     outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="the run is stopping"))
-    assert outcome(outlook) == "not possible: the run is stopping"
-    assert [line[:2] for line in lines(outlook)] == [("Not possible", "the run is stopping")]
+    assert outcome(outlook).changes == "not possible: the run is stopping"
+    assert [(line.label, line.text) for line in lines(outlook)] == [("Not possible", "the run is stopping")]
 
 
 def test_a_fault_of_the_forecast_is_told_not_hidden() -> None:
     outlook = Outlook(seq=1, t=0.0, fault="KeyError: 'x'")
-    assert outcome(outlook) == "what follows could not be worked out"
+    assert outcome(outlook).changes == "what follows could not be worked out"
     assert "KeyError" in lines(outlook)[0].text
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
     outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="no\x1b[2J\u202e way"))
-    assert "\x1b" not in outcome(outlook)
+    assert "\x1b" not in outcome(outlook).changes
     assert "\u202e" not in lines(outlook)[0].text
 
 

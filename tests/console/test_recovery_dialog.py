@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from textual.widgets import Input
 
-from console.recovery.output import OutputScreen
 from console.recovery.widgets import Confirm, Menu
+from console.screens.output import OutputScreen
 from console.screens.recovery import RecoveryDialog
 from engine.machine import reports as rep
 from engine.machine.rollback import scope
@@ -48,8 +48,8 @@ ANSWERS = [
     (stages.rollback_step, "d", True, ("skip", "assert_done", "last")),
     (stages.rollback_step, "a", True, ("abort", None, "last")),
     (stages.rollback_scope, "b1", True, ("rollback", None, "cp-0005")),
-    (stages.rollback_scope, "s", True, ("skip", "subtree", "last")),
-    (stages.rollback_scope, "w", True, ("skip", "waive", "last")),
+    (stages.rollback_scope, "ss", True, ("skip", "subtree", "last")),
+    (stages.rollback_scope, "sw", True, ("skip", "waive", "last")),
     (stages.rollback_scope, "a", True, ("abort", None, "last")),
 ]
 
@@ -162,11 +162,13 @@ async def test_what_an_operator_has_to_know_is_on_the_screen() -> None:
         for told in (
             "Write every total in cents", "fill", "risk 0.5", "critical", "phase backfill",
             "python3 fill.py --batch 500", "exit 3", "UNKNOWN", "rule: built-in: exit 3 tells nothing",
-            "unknown after 5m", "expected 10m", "unexpected NULL in total at order 105 637",
+            "UNKNOWN 00:01:00 for 5m", "expected 10m",
+            "shell in the plan's folder", "lane 2", "unexpected NULL in total at order 105 637",
         ):  # fmt: skip
             assert told in at.facts
         assert "3 tasks" in at.rows[1]
         assert "to start: undoes 2 tasks" in at.rows[2]
+        assert "rolled back in ~21m" in at.rows[2]
 
 
 async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming() -> None:
@@ -176,7 +178,7 @@ async def test_the_tasks_undone_and_those_that_stay_are_named_before_confirming(
         assert set(undone) == {"other", "check", "index", "fill", "create"}
         assert set(stay) == {"after", "tell"}
         assert " → ".join(undone) in at.told
-        assert f"{', '.join(stay)} have no rollback and will stay applied" in at.told
+        assert f"{', '.join(stay)}: no rollback is given" in at.told
 
 
 @pytest.mark.parametrize("lines", [3, 41])
@@ -195,7 +197,7 @@ async def test_all_the_output_is_a_key_away() -> None:
     async with desk(stages.failure()) as at:
         await at.press("o")
         assert isinstance(at.app.screen, OutputScreen)
-        await at.press("c")
+        await at.press("y")
         assert at.app.clipboard.splitlines() == stages.OUTPUT
         await at.press("escape")
         assert at.app.screen is at.dialog
