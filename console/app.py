@@ -50,6 +50,8 @@ FAST_TICK_S = 0.25
 
 LOOK_AHEAD_SHARE = 50
 """Looking ahead rests this many times as long as it takes."""
+LOOK_AGAIN_TICKS = 15
+"""So many ticks are between two looks ahead while nothing happens: then only the clock has moved."""
 
 Summary = Callable[[], Screen[None]]
 
@@ -164,15 +166,16 @@ class ConsoleApp(ThemedApp):
         self._stale()
 
     async def _keep_looking_ahead(self) -> None:
-        """Work out again and again, beside the screen, when the run is done; never at much cost."""
+        """Work out again and again, beside the screen, when the run is done; never at much cost, and seldom
+        where nothing happens."""
+        foreseen, next_due = -1, 0.0
         while not self.view.newest.finished:
-            cost = 0.0
-            if self.live:
-                began = monotonic()
+            began, revision = monotonic(), self.view.revision
+            if self.live and (revision != foreseen or began >= next_due):
                 self.outlook = await self._look_ahead()
                 self.run_screen.show_outlook(self.outlook)
-                cost = monotonic() - began
-            await anyio.sleep(max(self._tick_s, LOOK_AHEAD_SHARE * cost))
+                foreseen, next_due = revision, monotonic() + LOOK_AGAIN_TICKS * self._tick_s
+            await anyio.sleep(max(self._tick_s, LOOK_AHEAD_SHARE * (monotonic() - began)))
         self.outlook = None
         self.run_screen.show_outlook(Outlook(None))
 

@@ -32,7 +32,25 @@ class Part(NamedTuple):
     shrinks: bool = False
 
 
-class StatusLine(Widget):
+class PartsLine(Widget):
+    """A line of parts, painted again only where it came out different: under a dialog that one sees through,
+    every repaint is one of the whole screen."""
+
+    _painted: tuple[Sequence[Part], int] | None = None
+
+    def parts(self) -> Sequence[Part]:
+        raise NotImplementedError
+
+    def refresh_view(self) -> None:
+        if self._painted != (self.parts(), self.content_size.width):
+            self.refresh()
+
+    def render(self) -> Content:
+        self._painted = parts, width = self.parts(), self.content_size.width
+        return fitted(parts, width)
+
+
+class StatusLine(PartsLine):
     def __init__(
         self, view: RunView, *, now: Callable[[], datetime], speed: float, answer_key: str = "r"
     ) -> None:
@@ -46,10 +64,10 @@ class StatusLine(Widget):
 
     def refresh_view(self) -> None:
         self.set_class(bool(self.view.state.questions) and not self.view.state.finished, "-asking")
-        self.refresh()
+        super().refresh_view()
 
-    def render(self) -> Content:
-        parts = status_parts(
+    def parts(self) -> Sequence[Part]:
+        return status_parts(
             self.view,
             now=self.now(),
             speed=self.speed,
@@ -57,10 +75,9 @@ class StatusLine(Widget):
             engine_gone=self.engine_gone,
             answer_key=self.answer_key,
         )
-        return fitted(parts, self.content_size.width)
 
 
-class MomentLine(Widget):
+class MomentLine(PartsLine):
     """Which event the inspector stands at."""
 
     def __init__(self, view: RunView) -> None:
@@ -69,10 +86,10 @@ class MomentLine(Widget):
 
     def refresh_view(self) -> None:
         self.set_class(self.view.state.seq < self.view.newest.seq, "-past")
-        self.refresh()
+        super().refresh_view()
 
-    def render(self) -> Content:
-        return fitted(moment_parts(self.view), self.content_size.width)
+    def parts(self) -> Sequence[Part]:
+        return moment_parts(self.view)
 
 
 def fitted(parts: Sequence[Part], width: int) -> Content:
