@@ -5,6 +5,7 @@ inspector and the machine all read this same class.
 """
 
 from collections import Counter
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -259,9 +260,7 @@ class State:
         """A copy that can be run forward without touching this one. The plan and its pools are shared."""
         twin = State.__new__(State)
         twin.__dict__.update(self.__dict__)
-        twin.tasks = {
-            task_id: TaskState(*(getattr(t, f) for f in _TASK_FIELDS)) for task_id, t in self.tasks.items()
-        }
+        twin.tasks = {task_id: copy(task) for task_id, task in self.tasks.items()}
         twin.counts = self.counts.copy()
         twin.lanes = list(self.lanes)
         twin.in_use = dict(self.in_use)
@@ -295,6 +294,3 @@ class State:
         for question in self.questions.values():
             if question.about != "rollback_scope":
                 assert self.tasks[question.task].status in asked, question
-
-
-_TASK_FIELDS = TaskState.__struct_fields__
