@@ -1,56 +1,57 @@
-"""The frontier graph: the plan's own graph, column by column, with what happens in it."""
+"""The frontier graph: the plan's own graph, column by column, with what happens in it, and how an operator
+moves about in it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import ClassVar
 
-from rich.cells import cell_len
-from rich.style import Style
-from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
-from textual.strip import Strip
+from textual.geometry import Offset
 
-from console.look import CRITICAL, STATUS, plural
 from console.messages import TaskSelected
-from console.panels.canvas import BOLD, Canvas, Row, clip, clip_middle, joined
-from console.panels.layering import Edge
-from console.panels.outline import counts_of, focus_of, on_the_move
-from console.panels.picture import Picture, lay_out
-from console.panels.timing import progress_of, timing_words
-from console.panels.wiring import Cell
-from engine.machine.transitions import SETTLED, TaskStatus
+from console.panels.focus import Hand, collapsible
+from console.panels.graph_canvas import GraphCanvas
+from console.panels.nodes import Level
 
-_STRONG = frozenset({TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK})
-_WEAK = frozenset({TaskStatus.PENDING, TaskStatus.SUCCEEDED, TaskStatus.SKIPPED, TaskStatus.WAIVED})
+ALL_AT_ONCE = 600
+"""Up to this many tasks can all be expanded at once."""
+_PAN_ROWS = 3
 
 
-class FrontierGraph(Canvas, panel="graph"):
+class FrontierGraph(GraphCanvas, panel="graph"):
     HELP = """The graph of tasks. Heavy lines are the critical path; where two lines cross, the broken one
-runs on behind the other.
+runs on behind the other. A line that leaves a running task, or a failed one, has its colour. ⊞ stands for all
+tasks of a phase or wave in that column that are not shown one by one.
 
-**arrow keys** or a click choose a task, which lights all that it depends on and all that depends on it.
-**f** goes back to following the frontier."""
+Choosing a task lights all that it depends on and all that depends on it. The graph follows the frontier until
+you choose, scroll or drag; **f** lets it follow again, and takes back what was expanded and collapsed."""
+    ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(0,-1)", "Up", show=False),
-        Binding("down,j", "move(0,1)", "Down", show=False),
-        Binding("left,h", "move(-1,0)", "Left", show=False),
-        Binding("right,l", "move(1,0)", "Right", show=False),
-        Binding("f", "toggle_follow", "Follow", show=False),
-    ]
+        Binding("up,k", "move(0,-1)", "Up", show=False, tooltip="Choose the task above"),
+        Binding("down,j", "move(0,1)", "Down", show=False, tooltip="Choose the task below"),
+        Binding("left,h", "move(-1,0)", "Left", show=False, tooltip="Choose a task in the column before"),
+        Binding("right,l", "move(1,0)", "Right", show=False, tooltip="Choose a task in the next column"),
+        Binding("space", "toggle_group", "Expand", show=False,
+                tooltip="Expand a group, or collapse the phase or wave of a task"),
+        Binding("e", "expand_all", "Expand all", show=False, tooltip="Show every task"),
+        Binding("E", "collapse_all", "Collapse all", show=False, tooltip="Show groups, and what needs you"),
+        Binding("f", "toggle_follow", "Follow", show=False, tooltip="Follow the frontier, or hold still"),
+        Binding("plus,equals_sign", "detail(1)", "More detail", show=False,
+                tooltip="Show more of each task: mark, id, name, times"),
+        Binding("minus", "detail(-1)", "Less detail", show=False, tooltip="Show less of each task"),
+        Binding("0", "detail(0)", "Own detail", show=False, tooltip="As much of each as there is room for"),
+        Binding("shift+left", "pan(-1,0)", "Pan left", show=False, tooltip="Move a column to the left"),
+        Binding("shift+right", "pan(1,0)", "Pan right", show=False, tooltip="Move a column to the right"),
+        Binding("shift+up", "pan(0,-1)", "Pan up", show=False, tooltip="Move up"),
+        Binding("shift+down", "pan(0,1)", "Pan down", show=False, tooltip="Move down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="Move up by what is in sight"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="Move down by what is in sight"),
+    ]  # fmt: skip
 
-    selected: str | None = None
-    follow = True
-    """Whether the graph stays where things happen. While it does, the selected task is only marked."""
-    _picture: Picture | None = None
-    _drawn_for: tuple[frozenset[str], Size, int] | None = None
-    _lit: frozenset[str] = frozenset()
-    _lit_edges: frozenset[Edge] = frozenset()
+    _dragged_from: tuple[Offset, Offset] | None = None
+    _dragged = False
 
-    def on_mount(self) -> None:
-        self.hide_scrollbars()
-
-    # -- selection and scrolling -------------------------------------------------------------------
+    # -- selection ---------------------------------------------------------------------------------
 
     def select_task(self, task_id: str | None) -> None:
         """Show this task as the selected one. The first is only marked, since nobody has chosen it yet; any
@@ -58,8 +59,19 @@ runs on behind the other.
         if task_id == self.selected:
             return
         chosen = self.selected is not None and task_id is not None
-        self.selected = task_id
+        self.selected, self._group = task_id, None
         self._explore(not chosen and self.follow)
+
+    def follow_frontier(self) -> None:
+        """Let go of whatever was chosen, expanded or scrolled to."""
+        self.hand = Hand()
+        self._group = None
+        self._explore(True)
+
+    def mark(self, found: Collection[str]) -> None:
+        """Mark the tasks that were found."""
+        self._found = frozenset(found)
+        self.refresh_view()
 
     def action_move(self, dx: int, dy: int) -> None:
         target = self._neighbour(dx, dy)
@@ -67,52 +79,110 @@ runs on behind the other.
             self._choose(target)
 
     def action_toggle_follow(self) -> None:
-        self._explore(not self.follow)
+        if self.follow:
+            self._explore(False)
+        else:
+            self.follow_frontier()
 
-    def _choose(self, task_id: str) -> None:
-        self.selected = task_id
+    def action_toggle_group(self) -> None:
+        key = self.cursor_key
+        if self._picture is None or key is None:
+            return
+        if key in self._picture.outline.groups:
+            self._expand(key)
+        else:
+            self.hand.collapse(collapsible(self.ground.parts, key))
+            self._group = key
+            self._explore(False)
+
+    def _expand(self, group: str) -> None:
+        assert self._picture is not None
+        tasks = self._picture.outline.groups[group]
+        self.hand.expand(tasks)
+        self._choose(tasks[0])
+
+    def action_expand_all(self) -> None:
+        order = self.view.graph.order
+        if len(order) > ALL_AT_ONCE:
+            key = self.key("expand")
+            self.app.notify(
+                f"{len(order)} tasks are too many to see. Expand a group with {key}.", markup=False
+            )
+            return
+        self.hand = Hand(opened=set(order))
         self._explore(False)
-        self.post_message(TaskSelected(task_id))
+
+    def action_collapse_all(self) -> None:
+        self.hand = Hand(closed=set(self.view.graph.order))
+        self._group = self.selected
+        self._explore(False)
+
+    def _choose(self, key: str) -> None:
+        """Choose a task, which the whole app shows then, or a group, which only the graph knows of."""
+        groups = self._picture.outline.groups if self._picture else {}
+        self._group = groups[key][0] if key in groups else None
+        if self._group is None:
+            self.selected = key
+            self.post_message(TaskSelected(key))
+        self._explore(False)
 
     def _explore(self, follow: bool) -> None:
         self.follow = follow
         self.refresh_view()
         self._light()
-        if self.selected and not follow:
-            self._show([self.selected])
+        if self.cursor_key and not follow:
+            self._show([self.cursor_key])
         self.redraw()
         self.refresh_view()
 
     def _neighbour(self, dx: int, dy: int) -> str | None:
-        """The task next to the selected one in this direction, as the eye sees it."""
+        """What is next to the chosen one in this direction, as the eye sees it."""
         picture = self._picture
         if picture is None:
             return None
         column, row = picture.outline.column, picture.layers.row
-        tasks = [key for keys in picture.outline.columns for key in keys if key not in picture.outline.groups]
-        here = self.selected
-        if here not in column:
-            moving = on_the_move(self.view) or tasks
-            return next((task for task in moving if task in column), None)
+        here = self.cursor_key
+        if here is None:
+            return next((task for task in self._moment.moving if task in column), next(iter(column)))
         ahead = [
-            task
-            for task in tasks
-            if (dx and (column[task] - column[here]) * dx > 0)
-            or (dy and column[task] == column[here] and (row[task] - row[here]) * dy > 0)
+            key
+            for key in column
+            if (dx and (column[key] - column[here]) * dx > 0)
+            or (dy and column[key] == column[here] and (row[key] - row[here]) * dy > 0)
         ]
+        return min(
+            ahead, key=lambda key: (abs(column[key] - column[here]), abs(row[key] - row[here])), default=None
+        )
 
-        def distance(task: str) -> tuple[int, int]:
-            return abs(column[task] - column[here]), abs(row[task] - row[here])
-
-        return min(ahead, key=distance, default=None)
+    # -- mouse and scrolling -----------------------------------------------------------------------
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or self._picture is None:
+        if offset is None or self._picture is None or self._dragged:
             return
         key = self._picture.key_at(offset.x + self.scroll_offset.x, self._body_row(offset.y))
-        if key and key not in self._picture.outline.groups:
+        if key in self._picture.outline.groups and event.chain > 1:
+            self._expand(key)
+        elif key:
             self._choose(key)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._dragged_from, self._dragged = (event.screen_offset, self.scroll_offset), False
+        self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._dragged_from is None:
+            return
+        begun, scroll = self._dragged_from
+        moved = begun - event.screen_offset
+        if moved or self._dragged:
+            self._dragged = True
+            self._stay()
+            self.scroll_to(scroll.x + moved.x, scroll.y + moved.y, animate=False)
+
+    def on_mouse_up(self) -> None:
+        self._dragged_from = None
+        self.release_mouse()
 
     def on_mouse_scroll_down(self) -> None:
         self._stay()
@@ -120,191 +190,26 @@ runs on behind the other.
     def on_mouse_scroll_up(self) -> None:
         self._stay()
 
+    def action_pan(self, columns: int, steps: int) -> None:
+        self._stay()
+        if self._picture and columns:
+            self.scroll_to(x=self._picture.column_start(self.scroll_offset.x, columns), animate=False)
+        if steps:
+            self.scroll_to(y=self.scroll_offset.y + steps * _PAN_ROWS, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        self._stay()
+        self.scroll_to(y=self.scroll_offset.y + pages * (self._body_height - 1), animate=False)
+
     def _stay(self) -> None:
         """Hold still what is being looked at, where there is anything to scroll."""
-        if self.max_scroll_x or self.max_scroll_y:
+        if self.follow and (self.max_scroll_x or self.max_scroll_y):
             self.follow = False
+            self.refresh_view()
 
-    def _show(self, tasks: Sequence[str]) -> None:
-        """Bring these tasks into the middle, unless all of them can be seen already."""
-        picture = self._picture
-        shown = [task for task in tasks if picture and task in picture.outline.column]
-        if picture is None or not shown:
-            return
-        left = min(picture.x(task) for task in shown)
-        right = max(picture.x(task) + picture.room[task] for task in shown)
-        rows = [picture.layers.row[task] for task in shown]
-        x, y = self.scroll_offset
-        width, height = self.room.width, self._body_height
-        if left < x or right > x + width:
-            self.scroll_to(x=max(0, (left + right - width) // 2), animate=False)
-        if min(rows) < y or max(rows) >= y + height:
-            self.scroll_to(y=max(0, (min(rows) + max(rows) - height) // 2), animate=False)
-
-    # -- layout --------------------------------------------------------------------------------------
-
-    @property
-    def _heads(self) -> int:
-        return 1 if self._picture and self._picture.outline.sections else 0
-
-    @property
-    def _body_height(self) -> int:
-        return max(1, self.room.height - self._heads - 1)
-
-    def _body_row(self, y: int) -> int:
-        """The row of the picture that stands in row `y` of the panel."""
-        spare = self._body_height - self._picture.layers.height if self._picture else 0
-        return y - self._heads + self.scroll_offset.y - max(0, spare) // 2
-
-    def prepare(self) -> None:
-        plan_seq = self.view.state.plan_seq
-        wanted = focus_of(self.view, self.selected, self.room.height), self.room, plan_seq
-        if wanted != self._drawn_for:
-            self._drawn_for = wanted
-            self._picture = lay_out(self.view, wanted[0], self.room - (0, 1))
-            self.virtual_size = Size(self._picture.width, self._picture.layers.height + self._heads + 1)
-            self._light()
-            self._frame.clear()
-        if self.follow:
-            self._show(on_the_move(self.view))
-
-    def _light(self) -> None:
-        """Find out what the selection lights: all that the task depends on, and all that depends on it."""
-        self._lit = frozenset()
-        self._lit_edges = frozenset()
-        picture, task_id = self._picture, self.selected
-        if picture is None or task_id is None or self.follow:
-            return
-        graph = self.view.graph
-        near = graph.ancestors(task_id), graph.descendants(task_id)
-        sides = [picture.standing_for({task_id, *side}) for side in near]
-        self._lit = sides[0] | sides[1]
-        self._lit_edges = frozenset(
-            (a, b) for a, b in picture.outline.edges if any(a in side and b in side for side in sides)
-        )
-
-    # -- drawing -------------------------------------------------------------------------------------
-
-    def draw_line(self, y: int) -> Strip:
-        width = self.room.width
-        if self._picture is None:
-            return self.blank()
-        if y == self.room.height - 1:
-            return self._caption()
-        line = Row(width, self.scroll_offset.x)
-        if y < self._heads:
-            self._draw_heading(line, self._picture)
-        else:
-            self._draw_body(line, self._picture, self._body_row(y))
-        return line.strip(self.base)
-
-    def _draw_heading(self, line: Row, picture: Picture) -> None:
-        ends = [picture.xs[first] - 2 for _, first, _ in picture.outline.sections[1:]] + [picture.width]
-        for (title, first, last), end in zip(picture.outline.sections, ends, strict=True):
-            keys = [key for column in picture.outline.columns[first:last] for key in column]
-            tasks = [task for key in keys for task in picture.outline.groups.get(key, (key,))]
-            counts = counts_of(self.view, tasks)
-            done = sum(counts[status] for status in SETTLED)
-            start = picture.xs[first]
-            figure = f" {done}/{len(tasks)}"
-            at = line.put(
-                start, clip(title, max(3, end - start - len(figure))), self.ink("barrier", bold=True)
-            )
-            line.put(at, figure, self.ink("quiet"))
-
-    def _draw_body(self, line: Row, picture: Picture, row: int) -> None:
-        for _, first, _ in picture.outline.sections[1:]:
-            line.put(picture.xs[first] - 1, "┊", self.ink("barrier"))
-        for x, cell in picture.cells.get(row, {}).items():
-            line.put(x, cell.char, self._wire_style(cell))
-        for key in picture.keys.get(row, ()):
-            column = picture.outline.column[key]
-            self._draw_node(line, key, picture.xs[column], picture.room[key])
-
-    def _wire_style(self, cell: Cell) -> Style:
-        critical = self._picture is not None and not cell.edges.isdisjoint(self._picture.outline.critical)
-        if self._lit:
-            if cell.edges.isdisjoint(self._lit_edges):
-                return self.ink("frame")
-            return self.ink("critical" if critical else "foreground")
-        return self.ink("critical") if critical else self.faded("quiet")
-
-    def _draw_node(self, line: Row, key: str, x: int, room: int) -> None:
-        group = self._picture.outline.groups.get(key) if self._picture else None
-        if group is not None:
-            self._draw_group(line, key, group, x, room)
-            return
-        task = self.view.state.tasks[key]
-        mark = STATUS[task.status]
-        on_path = key in self.view.graph.critical
-        dimmed = bool(self._lit) and key not in self._lit
-        colour = self.faded if dimmed else self.ink
-        glyph = self.faded(mark.colour) if dimmed else self.ink(mark.colour, bold=True)
-        text = mark.colour if task.status in _STRONG else "quiet" if task.status in _WEAK else "foreground"
-        percent, share = "", 0.0
-        if task.status is TaskStatus.RUNNING:
-            share = progress_of(self.view, key)
-            percent = f" {share:.0%}"
-        label = clip_middle(key, room - 2)
-        if 2 + cell_len(label) + len(percent) > room:
-            percent = ""
-        end = line.put(x, mark.glyph, glyph)
-        end = line.put(end, f" {label}", colour(text) + (BOLD if on_path else Style.null()))
-        end = line.put(end, percent, colour(text))
-        if key == self.selected:
-            line.tint(x, end, self.cursor)
-            line.tint(x, x + 1, glyph)
-        elif share and not dimmed:
-            line.tint(x, x + round(min(1.0, share) * (end - x)), self.wash(mark.colour))
-        if end < x + room:
-            line.put(end, " ")
-
-    def _draw_group(self, line: Row, key: str, tasks: Sequence[str], x: int, room: int) -> None:
-        dimmed = bool(self._lit) and key not in self._lit
-        colour = self.faded if dimmed else self.ink
-        counts = counts_of(self.view, tasks)
-        text = [
-            (f" {mark.glyph}{counts[status]}", colour(mark.colour))
-            for status, mark in STATUS.items()
-            if counts[status]
-        ]
-        heading = plural(len(tasks), "task")
-        if cell_len(heading) + sum(cell_len(part) for part, _ in text) > room:
-            heading = "⋯"
-        text.insert(0, (heading, colour("quiet")))
-        end = x
-        for part, style in text:
-            if end + cell_len(part) <= x + room:
-                end = line.put(end, part, style)
-        line.put(end, " ")
-
-    def _caption(self) -> Strip:
-        quiet = self.ink("quiet")
-        if self.selected is None:
-            count = plural(len(self.view.graph.order), "task")
-            heavy = ("━━ critical path", self.ink(CRITICAL.colour))
-            return self._with_arrows(joined([(f" {count}  ", quiet), heavy]))
-        task = self.view.state.tasks[self.selected]
-        mark = STATUS[task.status]
-        graph = self.view.graph
-        parts = [
-            (f" {mark.glyph} ", self.ink(mark.colour, bold=True)),
-            (task.id, BOLD),
-            (f"  {mark.word}", self.ink(mark.colour)),
-            (timing_words(self.view, task.id), self.ink("foreground")),
-        ]
-        if task.id in graph.critical:
-            parts.append((f"  {CRITICAL.glyph} {CRITICAL.word}", self.ink(CRITICAL.colour)))
-        needs, feeds = len(graph.parents[task.id]), len(graph.descendants(task.id))
-        parts.append((f"  needs {needs}, {feeds} depend on it", quiet))
-        if not self.follow:
-            parts.append(("  f: follow the frontier", quiet))
-        return self._with_arrows(joined(parts))
-
-    def _with_arrows(self, text: Text) -> Strip:
-        """`text`, and at its right end the directions in which there is more of the graph."""
-        x, y = self.scroll_offset
-        more = zip("◂▸▴▾", (x > 0, x < self.max_scroll_x, y > 0, y < self.max_scroll_y), strict=True)
-        arrows = " ".join(arrow for arrow, there in more if there)
-        text.truncate(self.room.width - cell_len(arrows) - 1, overflow="ellipsis", pad=True)
-        return self.text_strip(text + joined([(arrows, self.ink("accent"))]))
+    def action_detail(self, step: int) -> None:
+        wanted = self._shown_level + step
+        self._level = Level(min(max(wanted, Level.MARKS), Level.TIMES)) if step else None
+        self.refresh_view()
+        if self.cursor_key and not self.follow:
+            self._show([self.cursor_key])

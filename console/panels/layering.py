@@ -5,6 +5,7 @@ and edges run right-angled through the gaps between columns. Edges that leave fo
 line, and so do long edges on their way through the columns in between.
 """
 
+import bisect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ Carried = dict[tuple[Item, Item], set[Edge]]
 """Between two neighbouring columns: which edges run from an item to an item."""
 
 _SWEEPS = 8
+_CROWD = 20
+"""More lines with bends than this in one gap, and nobody can follow them all: they share tracks."""
+_TRACKS = 12
+"""Tracks of a gap with a crowd in it."""
 
 
 @dataclass
@@ -99,37 +104,36 @@ def _beside(links: list[Carried]) -> tuple[dict[Item, list[Item]], dict[Item, li
 def _sweep(items: list[list[Item]], links: list[Carried]) -> None:
     """Order the items within their columns so that few edges cross; the best order met is kept."""
     before, after = _beside(links)
+    place = {item: index / max(1, len(keys) - 1) for keys in items for index, item in enumerate(keys)}
     best = [list(column) for column in items]
     fewest = _crossings(items, links)
     for sweep in range(_SWEEPS):
+        if not fewest:
+            break
         forth = sweep % 2 == 0
         beside = before if forth else after
         for column in items[1:] if forth else items[-2::-1]:
-            _by_barycentre(column, items, beside)
+            column.sort(key=lambda item: _centre(item, place, beside))
+            place.update((item, index / max(1, len(column) - 1)) for index, item in enumerate(column))
         crossings = _crossings(items, links)
         if crossings < fewest:
             fewest, best = crossings, [list(column) for column in items]
     items[:] = best
 
 
-def _by_barycentre(column: list[Item], items: list[list[Item]], beside: Mapping[Item, list[Item]]) -> None:
-    place = {item: index / max(1, len(keys) - 1) for keys in items for index, item in enumerate(keys)}
-
-    def centre(item: Item) -> float:
-        near = beside.get(item)
-        return sum(place[other] for other in near) / len(near) if near else place[item]
-
-    column.sort(key=centre)
+def _centre(item: Item, place: Mapping[Item, float], beside: Mapping[Item, list[Item]]) -> float:
+    near = beside.get(item)
+    return sum(place[other] for other in near) / len(near) if near else place[item]
 
 
 def _crossings(items: list[list[Item]], links: list[Carried]) -> int:
     place = {item: index for keys in items for index, item in enumerate(keys)}
     crossings = 0
     for carried in links:
-        ends = sorted((place[left], place[right]) for left, right in carried)
-        crossings += sum(
-            second > other for index, (_, second) in enumerate(ends) for _, other in ends[index + 1 :]
-        )
+        seen: list[int] = []
+        for _, goal in sorted((place[left], place[right]) for left, right in carried):
+            crossings += len(seen) - bisect.bisect_right(seen, goal)
+            bisect.insort(seen, goal)
     return crossings
 
 
@@ -189,16 +193,41 @@ def _nets(carried: Carried, row: Mapping[Item, int]) -> list[Net]:
         for goals, lefts in bundles.items()
     ]
     bent = [net for net in nets if len(_span(net, row)) > 1]
-    placed: list[Net] = []
-    while bent:
-        net = min(bent, key=lambda net: (_obstacles(net, bent, row), _span(net, row).start))
-        bent.remove(net)
-        low = 1 + max((other.track for other in placed if _must_precede(other, net, row)), default=-1)
-        while any(other.track == low and _overlap(other, net, row) for other in placed):
-            low += 1
-        net.track = low
-        placed.append(net)
+    if len(bent) > _CROWD:
+        _pack(bent, row)
+    else:
+        _arrange(bent, row)
     return nets
+
+
+def _pack(bent: list[Net], row: Mapping[Item, int]) -> None:
+    """Tracks for a crowd: the first that is free, and where none is, one that is shared."""
+    ends = [-1] * _TRACKS
+    for span, net in sorted(((_span(net, row), net) for net in bent), key=lambda each: each[0].start):
+        net.track = next((track for track, end in enumerate(ends) if end < span.start), ends.index(min(ends)))
+        ends[net.track] = max(ends[net.track], span.stop - 1)
+
+
+def _arrange(bent: list[Net], row: Mapping[Item, int]) -> None:
+    """Tracks for lines that can be told apart: none overlap, and each leaves its row before another one
+    reaches it."""
+    starts = [{row[item] for item in net.lefts} for net in bent]
+    ends = [{row[item] for item in net.rights} for net in bent]
+    spans = [_span(net, row) for net in bent]
+    before = [
+        {other for other in range(len(bent)) if other != index and not starts[other].isdisjoint(ends[index])}
+        for index in range(len(bent))
+    ]
+    left = set(range(len(bent)))
+    placed: list[int] = []
+    while left:
+        index = min(left, key=lambda index: (len(before[index] & left), spans[index].start, index))
+        left.remove(index)
+        track = 1 + max((bent[other].track for other in placed if other in before[index]), default=-1)
+        while any(bent[other].track == track and _overlap(spans[other], spans[index]) for other in placed):
+            track += 1
+        bent[index].track = track
+        placed.append(index)
 
 
 def _span(net: Net, row: Mapping[Item, int]) -> range:
@@ -206,15 +235,5 @@ def _span(net: Net, row: Mapping[Item, int]) -> range:
     return range(min(rows), max(rows) + 1)
 
 
-def _must_precede(first: Net, second: Net, row: Mapping[Item, int]) -> bool:
-    """Whether `first` ends, on the left, in a row in which `second` ends on the right."""
-    return not {row[item] for item in first.lefts}.isdisjoint(row[item] for item in second.rights)
-
-
-def _obstacles(net: Net, others: Sequence[Net], row: Mapping[Item, int]) -> int:
-    return sum(_must_precede(other, net, row) for other in others if other is not net)
-
-
-def _overlap(first: Net, second: Net, row: Mapping[Item, int]) -> bool:
-    a, b = _span(first, row), _span(second, row)
+def _overlap(a: range, b: range) -> bool:
     return a.start < b.stop and b.start < a.stop

@@ -1,25 +1,33 @@
-"""The graph laid out: what stands where, in cells."""
+"""The graph laid out: what stands where, in cells. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
-from rich.cells import cell_len
 from textual.geometry import Size
 
-from console.look import plural
 from console.panels.layering import Layering, layering
-from console.panels.outline import Outline, outline
-from console.panels.wiring import Cell, wiring
-from console.run_view import RunView
+from console.panels.outline import Outline
+from console.panels.wiring import Wiring
 
 MARGIN = 1
 _NARROWEST = 8
 """Cells of a column when it is squeezed so that the whole graph can be seen."""
-_COMFORTABLE = 20
+_COMFORTABLE = 24
 """Cells of a column at most, where the graph has to scroll all the same."""
 _LOOSEST = 8
 """Spare cells that one column takes at most."""
+
+
+class Width(NamedTuple):
+    """Cells that a node would like to have, and cells that it should not have less of."""
+
+    wanted: int
+    least: int
+
+
+Measure = Callable[[str], Width]
+"""By the key of the node."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Picture:
     layers: Layering
     xs: tuple[int, ...]
     widths: tuple[int, ...]
-    cells: dict[int, dict[int, Cell]]
+    wiring: Wiring
     keys: dict[int, list[str]]
     """By row."""
 
@@ -38,17 +46,13 @@ class Picture:
     def width(self) -> int:
         return self.xs[-1] + self.widths[-1] + MARGIN
 
-    @cached_property
-    def room(self) -> dict[str, int]:
-        """The cells that each node may fill: its column, and its own line up to where that first turns."""
-        return {key: self._room(key, row) for row, keys in self.keys.items() for key in keys}
-
-    def _room(self, key: str, row: int) -> int:
+    def room(self, key: str) -> int:
+        """The cells that a node may fill: its column, and its own line up to where that first turns."""
         column = self.outline.column[key]
         start = self.xs[column]
         end = start + self.widths[column]
         last = self.xs[column + 1] - 1 if column + 1 < len(self.xs) else end
-        line = self.cells.get(row, {})
+        line = self.wiring.row(self.layers.row[key])
         while end < last and (end not in line or line[end].char in "─━"):
             end += 1
         return end - start
@@ -56,27 +60,45 @@ class Picture:
     def x(self, key: str) -> int:
         return self.xs[self.outline.column[key]]
 
-    def standing_for(self, tasks: set[str]) -> frozenset[str]:
+    def end(self, key: str) -> int:
+        column = self.outline.column[key]
+        return self.xs[column] + self.widths[column]
+
+    def standing_for(self, tasks: Iterable[str]) -> frozenset[str]:
         """The keys that stand for these tasks: themselves, and the groups that some of them are in."""
-        groups = {key for key, members in self.outline.groups.items() if not tasks.isdisjoint(members)}
-        return frozenset((tasks & self.outline.column.keys()) | groups)
+        key_of = self.outline.key_of
+        return frozenset(key_of[task] for task in tasks if task in key_of)
 
     def key_at(self, x: int, y: int) -> str | None:
         """The task or group whose node covers this cell."""
         for key in self.keys.get(y, ()):
-            column = self.outline.column[key]
-            if self.xs[column] <= x < self.xs[column] + self.widths[column]:
+            if self.x(key) <= x < self.end(key):
                 return key
         return None
 
+    def column_start(self, x: int, step: int = 0) -> int:
+        """Where to scroll to so that the picture begins with a whole column: that of cell `x`, or the one
+        `step` columns on."""
+        index = max((index for index, start in enumerate(self.xs) if start - MARGIN <= x), default=0)
+        if step < 0 and x > self.xs[index] - MARGIN:
+            step += 1
+        return self.xs[min(max(index + step, 0), len(self.xs) - 1)] - MARGIN
 
-def lay_out(view: RunView, focus: frozenset[str], size: Size) -> Picture:
-    """The picture with the tasks in `focus` shown one by one, for a body of `size`."""
-    shown = outline(view.plan, view.graph, focus)
+
+def lay_out(shown: Outline, size: Size, measures: Sequence[Measure]) -> tuple[Picture, int]:
+    """The picture of `shown` for a body of `size`, and which of `measures` it is made to: the first with
+    which all can be seen at once, with no column squeezed too far; else the last."""
     layers = layering(shown.columns, shown.edges, size.height - bool(shown.sections))
-    natural = [max(2 + cell_len(_label(key, shown)) for key in keys) for keys in shown.columns]
     tracks = [layers.tracks(gap) for gap in range(len(layers.gaps))]
     room = size.width - 2 * MARGIN
+    taken = -1
+    for measure in measures:
+        taken += 1
+        measured = [[measure(key) for key in keys] for keys in shown.columns]
+        natural = [max(width.wanted for width in column) for column in measured]
+        least = sum(max(width.least for width in column) for column in measured)
+        if least + sum(tracks) + len(tracks) <= room:
+            break
     loose = sum(natural) + sum(tracks) + 2 * len(tracks) <= room
     gaps = [max(3, count + 2) if loose else max(2, count + 1) for count in tracks]
     widths = _fit(natural, room - sum(gaps))
@@ -87,13 +109,8 @@ def lay_out(view: RunView, focus: frozenset[str], size: Size) -> Picture:
     for column in shown.columns:
         for key in column:
             keys.setdefault(layers.row[key], []).append(key)
-    cells = wiring(layers, xs, widths, shown.critical)
-    return Picture(shown, layers, tuple(xs), tuple(widths), cells, keys)
-
-
-def _label(key: str, shown: Outline) -> str:
-    group = shown.groups.get(key)
-    return key if group is None else plural(len(group), "task") + " ✓00 ·00"
+    wiring = Wiring(layers, xs, widths, shown.critical)
+    return Picture(shown, layers, tuple(xs), tuple(widths), wiring, keys), taken
 
 
 def _fit(natural: Sequence[int], room: int) -> list[int]:

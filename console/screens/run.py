@@ -81,6 +81,7 @@ class RunScreen(PanelScreen):
         self._following = True
         self.status_line = StatusLine(view, now=now, speed=speed, answer_key=first_key("answer", keymap))
         self.graph = FrontierGraph(view, id="graph", classes="panel")
+        self.graph.keymap = keymap
         self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
         self.panels: dict[str, Widget] = {
             "graph": self.graph,
@@ -227,6 +228,7 @@ class RunScreen(PanelScreen):
     def action_unzoom(self) -> None:
         if not self.zoomed:
             self._following = True
+            self.graph.follow_frontier()
         self.zoomed = ""
         self._arrange()
 
