@@ -362,12 +362,13 @@ class ConsoleApp(ThemedApp):
         else:
             self.exit()
 
-    def terminal_gone(self) -> None:
-        """Draw no more: the terminal was closed, and what is written to it would wait for ever.
-
-        The driver writes through a thread that ends at the first failed write, and a bounded queue."""
-        if self._driver is not None:
-            self._driver.write = _discard  # type: ignore[assignment]
+    def action_suspend_process(self) -> None:
+        """Not while a run is live: its engine would stand still with the screen, amid what it is doing."""
+        if self.live:
+            why = "Its engine would stand still, its tasks would not. Use another terminal; p pauses the run."
+            self.notify(why, title="Not suspended: a run is live", severity="warning", markup=False)
+        else:
+            super().action_suspend_process()
 
     def _ask_to_stop(self, *, leaving: bool) -> None:
         if not isinstance(self.screen, StopDialog):
@@ -380,10 +381,6 @@ class ConsoleApp(ThemedApp):
         self.leaving = self.leaving or leaving
         reason = "the operator left the console" if leaving else "aborted by the operator"
         self._tell(Stop(actor=self.actor, reason=reason, drain=choice == "drain"))
-
-
-def _discard(_data: str) -> None:
-    pass
 
 
 _CHANGES = frozenset(action.id for action in ACTIONS if action.changes_run)

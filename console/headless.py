@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,6 +17,7 @@ from engine.journal.journal import Journal
 from engine.journal.naming import typed_name
 from engine.journal.public import public_json
 from engine.journal.rundir import RunDir
+from engine.machine import reports as rep
 from engine.machine.events import Event
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
@@ -50,9 +52,16 @@ def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
             async for events in feed:
                 await to_thread.run_sync(watcher.watch, events)
 
+        def stop(number: signal.Signals) -> None:
+            run.runner.report(rep.Stop(actor=actor, reason=f"{number.name} received", drain=False))
+            hurry_readers()
+
+        def checkpoint(number: signal.Signals) -> None:
+            run.runner.report(rep.TakeCheckpoint(actor=actor, reason=number.name))
+
         # Signals are heeded until all is told: a reader who takes nothing can be what this waits for.
         async with anyio.create_task_group() as both:
-            both.start_soon(heed_signals, run.runner, actor, hurry_readers)
+            both.start_soon(heed_signals, stop, checkpoint)
             try:
                 async with anyio.create_task_group() as showing:
                     showing.start_soon(watch)

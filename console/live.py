@@ -16,6 +16,7 @@ from console.app import ConsoleApp
 from console.drills import LoadedDrill
 from console.exits import Exit, exit_code
 from console.headless import closing_lines
+from console.leaving import leave_on_signals
 from console.preferences import load_preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
@@ -83,12 +84,14 @@ class Session:
     async def _side_by_side(self, app: ConsoleApp) -> None:
         async with anyio.create_task_group() as both:
             both.start_soon(self._engine, app)
-            both.start_soon(self._signals, app)
+            both.start_soon(leave_on_signals, app, self._checkpoint)
             await app.run_async()
             if self._confirmed.is_set():
                 leaving = rep.Stop(actor=self._options.actor, reason="the console was closed", drain=False)
                 self.remote.report(leaving)
                 await self._engine_ended.wait()
+                async for batch in self.feed:  # the app takes no more, but what came of the run is to be told
+                    self.view.fold(batch)
             both.cancel_scope.cancel()
 
     async def _engine(self, app: ConsoleApp) -> None:
@@ -108,18 +111,8 @@ class Session:
             self.remote.runner = None
             self._engine_ended.set()
 
-    async def _signals(self, app: ConsoleApp) -> None:
-        """Signals mean here what they mean to an engine without a screen; those that end it close both."""
-        heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-        with anyio.open_signal_receiver(*heeded) as received:
-            async for number in received:
-                name = signal.Signals(number).name
-                if number == signal.SIGUSR1:
-                    self.remote.report(rep.TakeCheckpoint(actor=self._options.actor, reason=name))
-                else:
-                    if number == signal.SIGHUP:
-                        app.terminal_gone()
-                    app.leave(drain=False, reason=f"{name} received")
+    def _checkpoint(self, number: signal.Signals) -> None:
+        self.remote.report(rep.TakeCheckpoint(actor=self._options.actor, reason=number.name))
 
     def _output(self, task: str, attempt: int) -> Sequence[str]:
         return self._kept(task, attempt) if self._kept else ()

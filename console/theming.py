@@ -10,6 +10,8 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
+from console.terminal import TerminalApp
+
 DARK = "wesley-dark"
 LIGHT = "wesley-light"
 HIGH_CONTRAST = "wesley-high-contrast"
@@ -88,7 +90,7 @@ def ink(app: App[Any], variable: str, *, bold: bool = False, on: str = "") -> St
     return Style(color=Color.parse(colours[variable]).rich_color, bgcolor=back, bold=bold or None)
 
 
-class ThemedApp(App[None]):
+class ThemedApp(TerminalApp):
     """An app with our themes, and with our variables under every theme.
 
     Under NO_COLOR, Textual turns the colours of a theme into greys. It cannot do that to the terminal's own

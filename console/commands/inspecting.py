@@ -38,6 +38,7 @@ def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
 
 def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> Exit:
     from console.app import ConsoleApp
+    from console.leaving import show
     from console.preferences import load_preferences
     from console.run_view import RunView
     from engine.runner.kept import OutputShelf
@@ -45,7 +46,7 @@ def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> 
     rundir = found_run(where, wanted)
     view = RunView(plan, output=OutputShelf(rundir))
     view.fold(events)
-    ConsoleApp(view, mode="inspect", folder=str(rundir.path), preferences=load_preferences()).run()
+    show(ConsoleApp(view, mode="inspect", folder=str(rundir.path), preferences=load_preferences()))
     return Exit.OK
 
 

@@ -10,11 +10,12 @@ class LeftAsItIs(Exception):
 
 def ask_about_plan(review: PlanReview) -> bool:
     """Let the operator decide on a screen. Raises LeftAsItIs."""
+    from console.leaving import show
     from console.preferences import load_preferences
     from console.screens.replanning import PlanChangesApp
 
     app = PlanChangesApp(review, load_preferences().theme)
-    app.run()
+    show(app)
     if app.answer == "leave":
         raise LeftAsItIs
     return app.answer == "accept"

@@ -12,6 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from console.drills import LoadedDrill, drill_titles, load_drill
+from console.leaving import show
 from console.look import one_line, plural
 from console.recovery.widgets import Fact, Hint, Hints
 from console.run_view import RunView
@@ -202,5 +203,5 @@ def choose_drill(name: str = "", theme: str = "") -> LoadedDrill | None:
 
     Raises PlanErrors where there is no such drill, or where it is not right."""
     app = TrainingApp(name, theme)
-    app.run()
+    show(app)
     return app.chosen

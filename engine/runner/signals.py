@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import anyio
 
-from engine.machine import reports as rep
-from engine.runner.core import Runner
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def outlive_requests() -> None:
@@ -15,20 +14,24 @@ def outlive_requests() -> None:
     signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
 
 
-async def heed_signals(runner: Runner, actor: str, on_stop: Callable[[], None] = lambda: None) -> None:
-    """Report SIGINT, SIGTERM and SIGHUP as an order to stop now, and let `on_stop` know; SIGUSR1 as one for a
-    checkpoint. Runs until it is cancelled. What this process was started to ignore (SIGHUP, by nohup) it goes
-    on ignoring."""
-    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    heeded = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+async def heed_signals(
+    stop: Callable[[signal.Signals], None], checkpoint: Callable[[signal.Signals], None]
+) -> None:
+    """Call `stop` at each SIGINT, SIGTERM and SIGHUP, and `checkpoint` at a SIGUSR1, until cancelled.
+
+    What this process was started to ignore (SIGHUP, by nohup) it goes on ignoring. Once it was told to stop,
+    what is repeated later changes nothing any more: it is on its way to its own exit code."""
+    heeded = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    stopping = False
     try:
-        with anyio.open_signal_receiver(*heeded) as received:
+        with anyio.open_signal_receiver(*heeded, signal.SIGUSR1) as received:
             async for number in received:
-                name = signal.Signals(number).name
                 if number == signal.SIGUSR1:
-                    runner.report(rep.TakeCheckpoint(actor=actor, reason=name))
+                    checkpoint(number)
                 else:
-                    runner.report(rep.Stop(actor=actor, reason=f"{name} received", drain=False))
-                    on_stop()
+                    stopping = True
+                    stop(number)
     finally:
         outlive_requests()
+        for number in heeded if stopping else ():
+            signal.signal(number, signal.SIG_IGN)  # nothing else holds while the interpreter shuts down
