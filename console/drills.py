@@ -10,7 +10,7 @@ import sample_plans
 from engine.forecast.faults import Faults, load_faults
 from engine.plan.errors import Finding, Place, PlanErrors, nearest, quote
 from engine.plan.load import LoadedPlan, load_plan
-from engine.plan.models import Model, Number, Strict, Text, Title
+from engine.plan.models import Model, Name, Number, Strict, Text, Title
 from engine.plan.validation import read_as
 
 DRILLS = Path(sample_plans.__file__).parent / "drills"
@@ -19,7 +19,10 @@ FILE_NAME = "drill.yaml"
 
 class Drill(Strict):
     """What `drill.yaml` says. `plan` and `faults` are files in its folder; `speed` is how many seconds of the
-    run's clock pass in one. The lesson is shown at the end."""
+    run's clock pass in one. The lesson is shown at the end.
+
+    `dies_in`: tasks that are all under way when an engine dies, before the drill: it begins with taking their
+    run up again."""
 
     title: Title
     briefing: Text
@@ -28,6 +31,7 @@ class Drill(Strict):
     model: Model = "rolling"
     speed: Annotated[Number, Field(gt=0)] = 1.0
     seed: int = 0
+    dies_in: tuple[Name, ...] = Field((), strict=False)
     lesson: Text
 
 
@@ -56,6 +60,16 @@ def load_drill(name: str, folder: Path = DRILLS) -> LoadedDrill:
     path = files[name]
     drill = read_as(path, Drill)
     loaded = load_plan(path.parent / drill.plan)
+    tasks = [task.id for task in loaded.plan.tasks]
+    missing = [task for task in drill.dies_in if task not in tasks]
+    if missing:
+        where = Place(str(path))
+        raise PlanErrors(
+            [
+                Finding(f"dies_in: the plan has no task {quote(task)}", where, nearest(task, tasks))
+                for task in missing
+            ]
+        )
     faults = load_faults(path.parent / drill.faults, loaded.plan)
     plan = replace(loaded, plan=loaded.plan.model_copy(update={"model": drill.model}))
     return LoadedDrill(name, drill, plan, faults)

@@ -6,14 +6,16 @@
       - {task: add-column, attempt: 1, purpose: rollback, class: permanent, reason: "a view depends on it"}
       - {task: copy-rows, attempt: 1, class: resource, resource: disk, back_after: 40s, reason: "disk full"}
       - {task: create-index, purpose: verify, class: permanent, reason: "the index is not valid"}
+      - {task: post-fees, attempt: 1, purpose: evidence, class: unknown, reason: "its output ends with: OK"}
 
 Without `attempt` and `attempts` every attempt fails. `exit` is classified as that of a real task would be;
 `class` says the failure class outright. `after` is the share of the task's duration that passes before. A
-`verify` that fails denies that the task is done, should the operator say so.
+`verify` that fails denies that the task is done, should the operator say so. `evidence` that fails is none:
+`reason` tells what was found of an attempt whose end nobody saw, and the operator is asked.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,6 +32,7 @@ from engine.tasks.exits import by_exit, describe_exit
 from engine.tasks.sanitise import neutralise
 
 Attempt = Annotated[int, Field(ge=1)]
+FaultPurpose = JobPurpose | Literal["evidence"]
 
 
 class Fault(Strict):
@@ -38,7 +41,7 @@ class Fault(Strict):
     task: Name
     attempt: Attempt | None = None
     attempts: tuple[Attempt, ...] = Field((), strict=False)
-    purpose: JobPurpose = "run"
+    purpose: FaultPurpose = "run"
     exit: int | None = None
     class_: FailureClass | None = Field(None, alias="class", strict=False)
     reason: str = ""
@@ -59,7 +62,7 @@ class Fault(Strict):
             raise ValueError("`resource` and `back_after` go with failures of class resource")
         return self
 
-    def hits(self, task_id: str, attempt: int, purpose: JobPurpose) -> bool:
+    def hits(self, task_id: str, attempt: int, purpose: FaultPurpose) -> bool:
         wanted = self.attempts or ((self.attempt,) if self.attempt else ())
         return (self.task, self.purpose) == (task_id, purpose) and (not wanted or attempt in wanted)
 
@@ -96,7 +99,7 @@ class Faults(Strict):
 
     faults: tuple[Fault, ...] = Field((), strict=False)
 
-    def hitting(self, task_id: str, attempt: int, purpose: JobPurpose = "run") -> Fault | None:
+    def hitting(self, task_id: str, attempt: int, purpose: FaultPurpose = "run") -> Fault | None:
         return next((fault for fault in self.faults if fault.hits(task_id, attempt, purpose)), None)
 
     def outcomes(self, otherwise: Outcomes = everything_succeeds) -> Outcomes:
@@ -115,6 +118,11 @@ class Faults(Strict):
         """Whether what `attempt` lacked is there again `waited_s` seconds after it failed."""
         fault = self.hitting(task_id, attempt)
         return fault is None or waited_s >= fault.back_after
+
+    def uncertain(self, task_id: str, attempt: int) -> str:
+        """What is found of an attempt whose end nobody saw, where that tells nothing certain; else empty."""
+        fault = self.hitting(task_id, attempt, "evidence")
+        return neutralise(fault.reason) or "nothing was found" if fault else ""
 
     def denial(self, task_id: str) -> str:
         """Why the task's `verify` says that it is not done; empty where it says that it is."""

@@ -193,8 +193,10 @@ class NoWorld:
         *,
         end_processes: bool = False,  # noqa: ARG002
     ) -> rep.Report:
-        detail = "the attempt was simulated: it left nothing behind"
-        return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=False, detail=detail)
+        uncertain = self._faults.uncertain(task, attempt) if purpose == "run" else ""
+        detail = uncertain or "the attempt was simulated: it left nothing behind"
+        done = None if uncertain else False
+        return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=done, detail=detail)
 
     async def check(self, task: str, question: int) -> rep.Report:
         denial = self._faults.denial(task)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import anyio
 import pytest
 
+from console.cut_off import begin_and_cut_off
 from console.drills import DRILLS, drill_titles, load_drill
+from console.training import score_drill
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import State
 from engine.plan.errors import PlanErrors
 from engine.runner.feed import Feed
-from engine.runner.opening import Options, new_run
+from engine.runner.opening import Options, new_run, resumed_run
 
 Answer = tuple[ev.Action, ev.SkipMode | None]
 
@@ -45,8 +47,14 @@ def play(name: str, folder: Path, answers: Mapping[str, list[Answer]] = {}) -> P
     seen: list[ev.Event] = []
     about: dict[int, str] = {}
 
+    if drill.drill.dies_in:
+        opened = resumed_run(begin_and_cut_off(drill, folder, name, options), options)
+    else:
+        opened = new_run(drill.plan, drill.plan.plan, folder, name, options)
+
     async def main() -> State:
-        with new_run(drill.plan, drill.plan.plan, folder, name, options) as run:
+        with opened as run:
+            seen.extend(run.events)
             feed = Feed()
             run.runner.watched_by(feed)
 
@@ -147,6 +155,46 @@ def test_a_rollback_goes_on_where_it_failed(tmp_path: Path) -> None:
     undone = [event.task for event in played.events if isinstance(event, ev.TaskRolledBack)]
     assert tuple(undone) == begun.tasks
     assert {played.status(task) for task in undone} == {"rolled_back"}
+
+
+def test_a_run_that_was_cut_off_is_taken_up_with_its_doubts(tmp_path: Path) -> None:
+    played = play("cut-off", tmp_path, {"post-corrections": [ASSERT_DONE], "copy-archive": [RETRY]})
+    asked = [event for event in played.events if isinstance(event, ev.QuestionOpened)]
+    assert {(question.about, question.task) for question in asked} == {
+        ("doubt", "post-corrections"),
+        ("doubt", "copy-archive"),
+    }
+    assert all("no process of it is left" in question.evidence for question in asked)
+    assert played.state.status == "completed"
+    assert (played.attempts("post-corrections"), played.attempts("copy-archive")) == (1, 2)
+    assert {task.status for task in played.state.tasks.values()} == {"succeeded"}
+    score = score_drill(played.events, load_drill("cut-off"))
+    told = {decision.made.task: dict(decision.followed()) for decision in score.decisions}
+    assert told["copy-archive"]["then"] == "copy-archive succeeded, attempt 2"
+    assert "switch-billing" in told["post-corrections"]["ran all the same"]
+
+
+def test_what_never_committed_cannot_be_called_done(tmp_path: Path) -> None:
+    answers = {"post-corrections": [RETRY], "copy-archive": [ASSERT_DONE, RETRY]}
+    played = play("cut-off", tmp_path, answers)
+    (refused,) = (event for event in played.events if isinstance(event, ev.DecisionRefused))
+    assert "0 of 640000 rows" in refused.why
+    assert played.attempts("post-corrections") == 2, "the customers are charged twice"
+
+
+def test_a_drill_dies_in_tasks_of_its_plan(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for part in (DRILLS / "cut-off").iterdir():
+        (tmp_path / "mine" / part.name).write_text(
+            part.read_text().replace("dies_in: [post", "dies_in: [pots")
+        )
+    with pytest.raises(PlanErrors) as caught:
+        load_drill("mine", tmp_path)
+    (finding,) = caught.value.findings
+    assert (finding.message, finding.hint) == (
+        'dies_in: the plan has no task "pots-corrections"',
+        'did you mean "post-corrections"?',
+    )
 
 
 def test_an_unknown_drill_is_refused_with_the_nearest_name() -> None:
