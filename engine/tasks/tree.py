@@ -64,8 +64,13 @@ class Tree:
         self._mark = mark
 
     def group(self) -> list[psutil.Process]:
-        """The living members of the process group."""
-        found = []
+        """The living members of the process group; none where no process was written down.
+
+        Without that, group 0 would be asked for: on many systems that is where the first process of all is,
+        with everything that descends from it."""
+        found: list[psutil.Process] = []
+        if not self._mark.pid:
+            return found
         for pid in psutil.pids():
             if _group_of(pid) == self._mark.pid:
                 with contextlib.suppress(psutil.Error):

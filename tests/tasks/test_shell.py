@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from engine.plan.models import FailureClass
 from engine.tasks.base import Cancelled, Failed, ProcessMark, Succeeded, verdict
 from engine.tasks.shell import ShellExecutor
-from engine.tasks.tree import boot_id, end_survivors, survivors
+from engine.tasks.tree import Tree, boot_id, end_survivors, survivors
 from tests.tasks.conftest import Heard, MakeJob, carry_out, lives
 
 pytestmark = pytest.mark.anyio
@@ -294,3 +295,15 @@ async def test_disk_and_memory_are_looked_at_and_the_rest_is_tried(make_job: Mak
     assert "free on the disk" in detail
     assert (await executor.probe("memory", job))[0]
     assert (await executor.probe("processes", job))[0]
+
+
+def test_a_mark_without_a_process_takes_no_exit_status_of_others() -> None:
+    """An engine was killed before its process was there. Group 0 is then not asked for: where the first
+    process of all is in it, every process of the machine would be taken for one of that attempt, and the
+    exit status of a child that is just being waited for would be gone."""
+    child = subprocess.Popen(["sh", "-c", "exit 3"], start_new_session=True)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    never_started = mark_of(0, 0.0, boot_id())
+    assert Tree(never_started).group() == []
+    assert survivors(never_started) == []
+    assert child.wait() == 3
