@@ -19,6 +19,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
+from console.driver import PatientDriver
 from console.look import one_line
 from console.messages import RollbackRequested
 from console.notices import Notices, on_terminal
@@ -44,6 +45,8 @@ REPAINT_S = 1 / 15
 """Seconds between repaints, at the least: events that arrive in between are drawn together."""
 REPAINT_SHARE = 3
 """Repainting rests this many times as long as it takes, so that keys are heeded under any load."""
+BEHIND = 10
+"""Nothing is repainted while the terminal has more pieces of output than this still to take in."""
 TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
@@ -215,9 +218,12 @@ class ConsoleApp(ThemedApp):
 
     def repaint_views(self) -> None:
         self._repaint_due = None
-        began = monotonic()
         if not self.screen_stack:
             return  # the app is closing
+        if isinstance(self._driver, PatientDriver) and self._driver.behind > BEHIND:
+            self._repaint_due = self.set_timer(self._tick_s, self.repaint_views)
+            return
+        began = monotonic()
         for screen in self.screen_stack:
             if isinstance(screen, Refreshable) and screen.is_mounted:
                 screen.refresh_view()

@@ -71,11 +71,11 @@ def objections(chosen: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]
                 )
             for other in actions:
                 earlier = other not in changed or changed.index(other) < changed.index(action)
-                if key in keys[other.id] and earlier and _meet(action, other):
+                if key in keys[other.id] and earlier and may_meet(action, other):
                     yield action.id, f"{key} is the key of {other.id} ({other.label}) already"
 
 
-def _meet(one: NamedAction, other: NamedAction) -> bool:
+def may_meet(one: NamedAction, other: NamedAction) -> bool:
     """Whether there is a moment at which both could be meant by a key."""
     if one is other or (one.either and one.either == other.either):
         return False

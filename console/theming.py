@@ -8,6 +8,7 @@ from typing import Any
 from rich.style import Style
 from textual.app import App
 from textual.color import Color
+from textual.driver import Driver
 from textual.theme import BUILTIN_THEMES, Theme
 
 from console.terminal import TerminalApp
@@ -86,8 +87,13 @@ def _solid(value: str, colours: dict[str, str]) -> str:
 def ink(app: App[Any], variable: str, *, bold: bool = False, on: str = "") -> Style:
     """The style for text in the colour of theme variable `variable`, on that of `on` where given."""
     colours = app.theme_variables
-    back = Color.parse(colours[on]).rich_color if on else None
-    return Style(color=Color.parse(colours[variable]).rich_color, bgcolor=back, bold=bold or None)
+    ground = Color.parse(_solid(colours[on], colours)) if on else None
+    if ground and colours[variable].startswith("auto"):
+        text = ground.get_contrast_text(1.0)
+    else:
+        text = Color.parse(_solid(colours[variable], colours))
+    back = ground.rich_color if ground else None
+    return Style(color=text.rich_color, bgcolor=back, bold=bold or None)
 
 
 class ThemedApp(TerminalApp):
@@ -104,6 +110,12 @@ class ThemedApp(TerminalApp):
         for name in OUR_THEMES:
             self.register_theme(load_theme(name))
         self.theme = theme if theme in theme_names() else DARK
+
+    def get_driver_class(self) -> type[Driver]:
+        from console.driver import PatientDriver  # late: what is tested without a terminal needs none
+
+        usual = super().get_driver_class()
+        return PatientDriver if issubclass(PatientDriver, usual) else usual
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

@@ -17,15 +17,6 @@ LETTERS = "asdfghjkl" + "".join(sorted(set(ascii_lowercase) - set("asdfghjkl")))
 class JumpScreen(ModalScreen[Widget | None]):
     """Ends with the one of `targets` that was chosen, or None: any other key, a click, another size."""
 
-    DEFAULT_CSS = """
-    JumpScreen {
-        background: $background 40%;
-        & .letter { position: absolute; width: 5; height: 1; text-align: center; text-style: bold;
-                    background: $accent; color: $background; }
-        & .how { dock: bottom; height: 1; padding: 0 1; background: $footer-background; color: $quiet; }
-    }
-    """
-
     def __init__(self, targets: Sequence[Widget]) -> None:
         super().__init__()
         self.targets = dict(zip(LETTERS, targets, strict=False))

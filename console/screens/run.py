@@ -193,7 +193,7 @@ class RunScreen(PanelScreen):
         parts = [
             (first_key("help", self.keymap), "every key"),
             ("1–5", "a panel"),
-            (first_key("zoom", self.keymap), "all of it"),
+            (first_key("zoom", self.keymap), "enlarges it"),
             (first_key("palette", self.keymap), "anything by name"),
         ]
         said = [Content.assemble((key, "bold $accent"), f" {means}") for key, means in parts]

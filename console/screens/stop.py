@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.style import Style
@@ -23,6 +23,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
     `folder`: where the run is kept. `leaving`: the console closes once the run has stopped. Where the run is
     stopping already, the dialog says what it still waits for, and only offers to end that."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012  # declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "drain", "Finish, then stop"),
         Binding("e", "arm", "End now"),
@@ -38,7 +39,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
         self.armed = False
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog-box"):
+        with VerticalScroll(classes="dialog-box", can_focus=False):
             yield Static(id="stop-text")
 
     def on_mount(self) -> None:
@@ -51,12 +52,21 @@ class StopDialog(ModalScreen[StopChoice | None]):
             return
         if not state.in_flight:
             self.armed = False
-        box = self.query_one(".dialog-box", Vertical)
+        box = self.query_one(".dialog-box")
         box.border_title = "Still stopping" if state.stopping else "Leave" if self.leaving else "Stop the run"
         box.set_class(self.armed, "-dangerous")
         self.query_one("#stop-text", Static).update(self._text())
 
+    def on_resize(self) -> None:
+        self.refresh_view()
+
     def _text(self) -> Content:
+        lines = self._lines()
+        if self.has_class("-short"):  # what there is to choose comes first, where not all has room
+            lines = [line for line in lines if line.plain]
+        return Content("\n").join(lines)
+
+    def _lines(self) -> list[Content]:
         busy = self.view.state.in_flight
         lines = [self._situation(busy), Content("")]
         if self.armed:
@@ -68,7 +78,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
                 _choice("y", "yes, end them now", "confirm_end", "$error"),
                 _choice("esc", "no, back", "back"),
             ]
-            return Content("\n").join(lines)
+            return lines
         if not self.view.state.stopping:
             after = "finish what is running, then stop" if busy else "stop"
             lines.append(_choice("f", f"{after}{' and leave' if self.leaving else ''}", "drain"))
@@ -78,7 +88,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
         if not self.view.state.stopping:
             lines += [Content(""), Content.styled("The run can be resumed later:", "$quiet")]
             lines.append(Content.styled(f"  {resume_command(self.view.state, self.folder)}", "$quiet"))
-        return Content("\n").join(lines)
+        return lines
 
     def _situation(self, busy: list[str]) -> Content:
         if not busy:
