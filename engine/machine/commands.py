@@ -8,7 +8,7 @@ import msgspec
 from engine.machine.events import FinalStatus, Purpose, Trigger
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pass
 
 

@@ -55,7 +55,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=_kind, omit_defaults=True):
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag=_kind, omit_defaults=True
+):
+    """Values only, which never refer back: the garbage collector need not look at them (`gc=False`)."""
+
     seq: int
     t: float
     at: datetime

@@ -19,7 +19,7 @@ class Now(NamedTuple):
     at: datetime
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pass
 
 

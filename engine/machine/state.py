@@ -17,7 +17,7 @@ from engine.machine.transitions import FINAL, FRONTIER, SATISFIED, SETTLED, RunS
 from engine.plan.models import FailureClass, Plan
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt of a task. `result` is `running`, or the status that ended it. Times are run clock."""
 
     number: int
@@ -35,7 +35,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     tail: str = ""
 
 
-class TaskState(msgspec.Struct):
+class TaskState(msgspec.Struct, gc=False):
     """`settled_seq`: the event that brought the present status, if that status is a settled one, else 0.
     It is what tells whether a rollback to an earlier event has to undo the task."""
 
