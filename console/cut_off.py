@@ -19,16 +19,20 @@ class _PowerCut(Exception):
 
 
 class _Fuse(Feed):
-    """Ends the engine that it watches at the first event after all of `tasks` have started."""
+    """Ends the engine that it watches in the middle of `tasks`: at the first event later than their starts."""
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
         self._to_come = set(tasks)
+        self._started_t = 0.0
 
     def publish(self, events: list[Event]) -> None:
-        if not self._to_come:
+        if not self._to_come and events[0].t > self._started_t:
             raise _PowerCut
-        self._to_come -= {event.task for event in events if isinstance(event, TaskStarted)}
+        for event in events:
+            if isinstance(event, TaskStarted) and event.task in self._to_come:
+                self._to_come.remove(event.task)
+                self._started_t = event.t
 
 
 def begin_and_cut_off(drill: LoadedDrill, state_dir: Path, run_id: str, options: Options) -> RunDir:

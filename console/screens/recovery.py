@@ -184,7 +184,10 @@ def _standing(case: Case) -> Content:
 
 def _facts(case: Case, state: State) -> Iterator[tuple[str, Content | str]]:
     undoing = case.purpose == "rollback"
-    yield "in doubt" if case.in_doubt else "error", Content.styled(case.error, "bold $error")
+    yield (
+        "in doubt" if case.in_doubt else "error",
+        Content.styled(case.error, f"${_mark(case).colour}" if case.in_doubt else "bold $error"),
+    )
     decided = wanted(state, case.question)
     yield "asked", case.why_asked.removeprefix(f"{one_line(decided.reason)}. " if decided else "")
     if case.ending and not isinstance(case.ending, TaskInDoubt):
@@ -214,7 +217,7 @@ def _evidence(case: Case) -> Content | str:
     if not case.in_doubt:
         return ""
     found = one_line(case.question.evidence) or "none was found"
-    told = Content.styled(found, "$warning" if case.question.survivors else "")
+    told = Content.styled(found, "bold $warning" if case.question.survivors else "bold")
     if case.purpose == "run" and not case.task.verify:
         told += Content.styled(" · it has no verify: only a look at the target tells", "$quiet")
     return told

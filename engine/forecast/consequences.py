@@ -15,13 +15,13 @@ from engine.machine import reports as rep
 from engine.machine.decisions import answers, refusal
 from engine.machine.events import Action, Event, Mode, TaskRolledBack, TaskStarted
 from engine.machine.state import State
-from engine.machine.transitions import TaskStatus
+from engine.machine.transitions import FRONTIER, TaskStatus
 
 
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What is told by its tasks is told of the choice alone: not of what other open questions are about.
 
-    `reruns`: tasks that run again. `blocked`: tasks that will not run. `may_run`: dependants that go on
+    `reruns`: tasks that run again, but for those that were about to. `blocked`: tasks that will not run. `may_run`: dependants that go on
     without the task's effect, or on the operator's word for it.
 
     `undone`, in the order of undoing, `stays` (applied, since they have no rollback) and `left` (applied,
@@ -80,7 +80,8 @@ def consequences(
     after = simulation.run()
     others = {each.task for each in state.questions.values()} - {asked.task if asked else ""}
     started = {e.task for e in simulation.events if isinstance(e, TaskStarted)} - others
-    reruns = {task for task in started if state.tasks[task].attempts}
+    due = {TaskStatus.PENDING, *FRONTIER}
+    reruns = {task for task in started if state.tasks[task].attempts and state.tasks[task].status not in due}
     on_its_word = graph.descendants(asked.task) if asked and mode in ("waive", "assert_done") else set()
     asserted = {asked.task} if asked and mode == "assert_done" else set()
     return Consequence(
