@@ -128,6 +128,11 @@ ACTIONS: tuple[NamedAction, ...] = (
     NamedAction("jump", "J", "Jump", "Show a letter on each panel, and go to the one whose letter is pressed",
                 "Panels"),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
+    NamedAction(
+        "find", "slash", "Find", "Find tasks by id, name, status, phase or wave", "Panels", footer=True
+    ),
+    NamedAction("find_next", "n", "Next match", "Go to the next task that was found", "Panels"),
+    NamedAction("find_previous", "N", "Previous match", "Go to the task found before", "Panels"),
     NamedAction("copy", "y", "Copy", "Copy what the panel shows to the terminal's clipboard", "Panels"),
     NamedAction("save", "w", "Save", "Save what the panel shows to a new file", "Panels"),
     NamedAction("unzoom", "escape", "Back", "Back to all panels; again, to whatever is running", "Panels"),

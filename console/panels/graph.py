@@ -2,7 +2,7 @@
 moves about in it."""
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -16,6 +16,15 @@ from console.panels.nodes import Level
 ALL_AT_ONCE = 600
 """Up to this many tasks can all be expanded at once."""
 _PAN_ROWS = 3
+
+
+class Place(NamedTuple):
+    """What was chosen in the graph, whether it followed the frontier, and where it was scrolled to."""
+
+    selected: str | None
+    group: str | None
+    follow: bool
+    scroll: Offset
 
 
 class FrontierGraph(GraphCanvas, panel="graph"):
@@ -68,10 +77,25 @@ you choose, scroll or drag; **f** lets it follow again, and takes back what was 
         self._group = None
         self._explore(True)
 
+    def reveal(self, task_id: str) -> None:
+        """Choose this task, and bring it into sight."""
+        self.selected, self._group = task_id, None
+        self._explore(False)
+
+    def place(self) -> Place:
+        """What is chosen and in sight, to `return_to` later."""
+        return Place(self.selected, self._group, self.follow, self.scroll_offset)
+
+    def return_to(self, place: Place) -> None:
+        self.selected, self._group = place.selected, place.group
+        self._explore(place.follow)
+        self.scroll_to(*place.scroll, animate=False)
+
     def mark(self, found: Collection[str]) -> None:
         """Mark the tasks that were found."""
-        self._found = frozenset(found)
-        self.refresh_view()
+        if self._found != frozenset(found):
+            self._found = frozenset(found)
+            self.refresh_view()
 
     def action_move(self, dx: int, dy: int) -> None:
         target = self._neighbour(dx, dy)

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from console.actions import Keymap, bindings, first_key
+from console.find import Finder
 from console.messages import MomentSelected, TaskSelected
 from console.outlook import Outlook
 from console.panels.events import EventsPanel
@@ -22,8 +23,8 @@ from console.panels.task import TaskPanel
 from console.panels.timeline import CheckpointTimeline
 from console.panels.waves import WavesStrip
 from console.run_view import RunView
+from console.screens.finding import FindingScreen, FindLine
 from console.screens.jump import JumpScreen
-from console.screens.panels import PanelScreen
 from console.small import summary
 from console.status_line import MomentLine, StatusLine
 
@@ -56,7 +57,7 @@ class ShowsTask(Protocol):
     def select_task(self, task_id: str) -> None: ...
 
 
-class RunScreen(PanelScreen):
+class RunScreen(FindingScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings("run")
     AUTO_FOCUS = "#graph"
 
@@ -82,6 +83,7 @@ class RunScreen(PanelScreen):
         self.status_line = StatusLine(view, now=now, speed=speed, answer_key=first_key("answer", keymap))
         self.graph = FrontierGraph(view, id="graph", classes="panel")
         self.graph.keymap = keymap
+        self.finder = Finder(view)
         self.lanes_panel = LanesPanel(view, id="lanes", classes="panel")
         self.panels: dict[str, Widget] = {
             "graph": self.graph,
@@ -104,6 +106,7 @@ class RunScreen(PanelScreen):
                     yield from (self.panels[name] for name in SIDE)
         yield Static(id="too-small", markup=False)
         yield Static(self._first_hint(), id="first-hint")
+        yield FindLine(self.finder, self.keymap)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -123,6 +126,8 @@ class RunScreen(PanelScreen):
         for part in (*self.query("StatusLine, MomentLine, WavesStrip"), *self.panels.values()):
             if part.display and isinstance(part, Refreshable):
                 part.refresh_view()
+        if self.finder.text:
+            self.refresh_finding()
         if self.has_class("-tiny"):
             self._show_small()
 
@@ -226,6 +231,8 @@ class RunScreen(PanelScreen):
         self.action_panel("graph")
 
     def action_unzoom(self) -> None:
+        if self.end_finding():
+            return
         if not self.zoomed:
             self._following = True
             self.graph.follow_frontier()
@@ -238,6 +245,8 @@ class RunScreen(PanelScreen):
         del parameters
         if action in _STEPS:
             return self.mode == "inspect" and not self.app.screen.is_modal
+        if action in ("find_next", "find_previous"):
+            return bool(self.finder.text)
         return True
 
     def show_moment(self, seq: int) -> None:
