@@ -28,19 +28,21 @@ class JumpScreen(ModalScreen[Widget | None]):
             yield mark
         yield Static("Press a letter to go there, anything else to stay.", classes="how", markup=False)
 
+    def on_mount(self) -> None:
+        self._opened_at = self.app.size
+
     def on_key(self, event: events.Key) -> None:
         event.stop()
-        self.dismiss(self.targets.get((event.character or "").lower()))
+        self._end(self.targets.get((event.character or "").lower()))
 
     def on_click(self, event: events.Click) -> None:
         where = event.screen_offset
-        self.dismiss(
-            next((each for each in self.targets.values() if each.region.contains_point(where)), None)
-        )
+        self._end(next((each for each in self.targets.values() if each.region.contains_point(where)), None))
 
     def on_resize(self, event: events.Resize) -> None:
         if self.is_mounted and event.size != self._opened_at:
-            self.dismiss(None)
+            self._end(None)
 
-    def on_mount(self) -> None:
-        self._opened_at = self.app.size
+    def _end(self, target: Widget | None) -> None:
+        if self.is_current:  # several things can end it at once, and it ends once
+            self.dismiss(target)
