@@ -1,5 +1,6 @@
 """A time axis: which cell a moment stands in, and where its ticks and labels go. Pure."""
 
+import bisect
 import math
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ _STEPS = (
 )
 _LABEL = 11
 """Cells between two labels, at least."""
-_GROWTH = 1.25
-"""A horizon grows in steps of this factor, so that the scale stands still in between."""
+_PARTS = 8
+"""A round length has this many round parts at least, so that it is little more than what is needed."""
+_SLACK = 1.3
+"""A length is kept for as long as it is less than this many times what is needed."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +37,59 @@ class Axis:
         """The cell that holds moment `t`; it may lie outside the axis."""
         return math.floor((t - self.start) / self.scale)
 
+    def after(self, t: float) -> int:
+        """The first cell whose middle does not lie before moment `t`: where what ends at `t` is over."""
+        return math.ceil((t - self.start) / self.scale - 0.5)
+
     def middle(self, cell: int) -> float:
         return self.start + (cell + 0.5) * self.scale
 
     def ticks(self) -> list[tuple[int, str]]:
         """Cells with their labels, far enough apart to be read."""
-        least = _LABEL * self.scale
-        step = next((step for step in _STEPS if step >= least), _STEPS[-1] * math.ceil(least / _STEPS[-1]))
+        step = _step(_LABEL * self.scale)
+        longest = len(_label(math.floor(self.end / step) * step, step)) + 3
+        if longest > _LABEL:
+            step = _step(longest * self.scale)
         first = math.ceil(self.start / step)
         last = math.floor(self.end / step)
-        return [(self.cell(n * step), format_duration(n * step)) for n in range(first, last + 1)]
+        return [(self.cell(n * step), _label(n * step, step)) for n in range(first, last + 1)]
 
 
-def horizon(needed: float) -> float:
-    """A little more than `needed` seconds, the same for a good while as that grows."""
-    if needed <= 1:
-        return 1.0
-    return float(_GROWTH ** math.ceil(math.log(needed, _GROWTH) + 1e-9))
+def _step(least: float) -> float:
+    index = bisect.bisect_left(_STEPS, least)
+    return _STEPS[index] if index < len(_STEPS) else _STEPS[-1] * math.ceil(least / _STEPS[-1])
+
+
+def _label(t: float, step: float) -> str:
+    """`t` to the unit that ticks `step` apart differ in."""
+    if step >= 3600 or t < 60:
+        return format_duration(t)
+    whole = round(t)
+    minutes, seconds = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if step >= 60:
+        units = ((days, "d"), (hours, "h"), (minutes, "m"))
+    else:
+        units = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    first = next((n for n, (count, _) in enumerate(units) if count), len(units) - 1)
+    told = [f"{count}{unit}" for count, unit in units[first:] if count or unit == units[-1][1]]
+    if len(told) > 1 and told[-1].startswith("0"):
+        told.pop()
+    fraction = f"+{round((t - math.floor(t)) * 1000)}ms" if step < 1 and t % 1 >= 0.0005 else ""
+    return "".join(told) + fraction
+
+
+def steady(needed: float, before: float) -> float:
+    """A round length of at least `needed` seconds. It stays what it was `before` for as long as that is
+    enough and not too much, so that the scale stands still while the run, or what is expected of it,
+    changes a little."""
+    if needed <= before <= needed * _SLACK:
+        return before
+    unit = max((step for step in _STEPS if step <= needed / _PARTS), default=_STEPS[0])
+    return max(unit * math.ceil(needed / unit - 1e-9), _STEPS[0])
 
 
 def whole(length: float, cells: int) -> Axis:
     """The axis that shows `length` seconds from the start."""
     return Axis(0.0, max(length, 1e-3) / max(cells, 1), cells)
-
-
-def zoomed(axis: Axis, factor: float, around: float) -> Axis:
-    """`axis` with `factor` times the seconds in a cell, and the moment `around` in the same place."""
-    scale = axis.scale * factor
-    return Axis(max(0.0, around - (around - axis.start) * factor), scale, axis.cells)

@@ -1,46 +1,78 @@
 """The lanes: what each has done, does, and is expected to do, on one time axis."""
 
-import bisect
-from collections.abc import Sequence
-from typing import ClassVar
+import math
+from typing import ClassVar, Literal, NamedTuple
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from console.look import STATUS, TRIGGER, one_line, plural
+from console.look import STATUS, TRIGGER
 from console.messages import TaskSelected
-from console.panels.axis import Axis, horizon, whole, zoomed
-from console.panels.canvas import Canvas, Row, clip_middle, joined
+from console.outlook import Outlook
+from console.panels.axis import Axis
+from console.panels.bars import Piece, pieces
+from console.panels.canvas import Canvas, Row, clip, joined
 from console.panels.history import History, Span, Track
+from console.panels.lane_words import bar_words, notes, percent, share_words, waits_words
+from console.panels.painting import Painter, Part
+from console.panels.window import Window
 from console.run_view import RunView
 from engine.machine.transitions import TaskStatus
 
 _HEADS = 2
 _ZOOM = 0.5
-_WASH = {TaskStatus.RUNNING: 0.4, TaskStatus.SUCCEEDED: 0.22}
-"""How much colour a bar has; any other than these has as much as trouble."""
-_TROUBLE_WASH = 0.35
-_PLAN_WASH = 0.1
-"""How much colour an expected bar has."""
+_PAN = 0.25
+_READABLE = 14
+"""Cells that a bar of middling length takes when now is jumped to."""
 
-Expected = tuple[str, int, float, float]
-"""(task, lane, start, end), in seconds on the run's clock."""
+Kind = Literal["bar", "title", "names", "gap"]
+Tail = Literal["held", "undo", "notes", "caption"]
 
 
-class LanesPanel(Canvas):
-    HELP = """One row a lane, with the share of the time that it has been busy. ‖ through all lanes is a
-barrier; marks on the ruler are checkpoints; what lies behind the line at now is expected.
+_NOTHING = Track()
 
-**+ -** zoom, **← →** pan, **0** shows the whole run again; a click chooses a task."""
+
+class Line(NamedTuple):
+    """One row of the panel's body."""
+
+    kind: Kind
+    lane: int
+
+
+_TAILS: tuple[Tail, ...] = ("notes", "held", "undo", "caption")
+"""The rows below the lanes, in their order."""
+_SHAPES: tuple[tuple[Kind, ...], ...] = (
+    ("bar", "title", "names", "gap"),
+    ("bar", "title", "names"),
+    ("bar", "names"),
+    ("bar",),
+)
+"""The rows of a lane, from the most to the least."""
+
+
+class LanesPanel(Canvas, panel="lanes"):
+    HELP = """One row a lane, with the share of the time so far in which it ran a task. Bars behind the line
+at now are expected. **‖** through all lanes is a barrier, and below it stands the task that it waits for to
+the last; **┊** is where another engine took the run up. Marks on the ruler are checkpoints, **◌** the next
+one. A gold edge is the critical path, **↻2** a second attempt, **▁** to **▇** tasks too short to tell apart.
+
+The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl**."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "zoom(1)", "Zoom in", show=False),
-        Binding("minus", "zoom(-1)", "Zoom out", show=False),
-        Binding("0", "fit", "Whole run", show=False),
-        Binding("left,h", "pan(-1)", "Earlier", show=False),
-        Binding("right,l", "pan(1)", "Later", show=False),
-    ]
+        Binding("left,h", "move(-1)", "Bar before", show=False, tooltip="Choose the bar before"),
+        Binding("right,l", "move(1)", "Bar after", show=False, tooltip="Choose the bar after"),
+        Binding("up,k", "cross(-1)", "Lane above", show=False, tooltip="Choose the bar above"),
+        Binding("down,j", "cross(1)", "Lane below", show=False, tooltip="Choose the bar below"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", show=False,
+                tooltip="Zoom in, around the chosen bar or now"),
+        Binding("minus,underscore", "zoom(-1)", "Zoom out", show=False),
+        Binding("less_than_sign,shift+left", "pan(-1)", "Earlier", show=False),
+        Binding("greater_than_sign,shift+right", "pan(1)", "Later", show=False),
+        Binding("0", "fit", "Whole run", show=False, tooltip="Show the whole run"),
+        Binding("f", "now", "Now", show=False, tooltip="Go to now, and go along with it"),
+    ]  # fmt: skip
 
     selected: str | None = None
 
@@ -48,59 +80,160 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
         self, view: RunView, *, name: str | None = None, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(view, name=name, id=id, classes=classes)
+        self.window = Window()
         self._history = History(view)
-        self._expected: dict[int, list[Span]] = {}
-        self._ends = 0.0
-        self._zoomed: Axis | None = None
+        self._outlook = Outlook()
+        self._expected: dict[int, Track] = {}
         self._axis = Axis(0.0, 1.0, 1)
+        self._over = 0
+        """The cell that what happened goes up to."""
+        self._coming = 0
+        """The cell that what is expected begins with."""
+        self._shape = _SHAPES[-1]
+        self._body: list[Line] = []
+        self._tail: list[Tail] = []
+        self._cursor: tuple[int, Span] | None = None
         self.hide_scrollbars()
 
-    # -- what is shown ---------------------------------------------------------------------------
-
-    def set_forecast(self, expected: Sequence[Expected]) -> None:
-        """What is expected of the lanes from now on; drawn behind the line at now."""
-        lanes: dict[int, list[Span]] = {}
-        for task, lane, start, end in sorted(expected, key=lambda bar: bar[2]):
-            lanes.setdefault(lane, []).append(Span(task, start, end))
-        self._expected = lanes
-        self._ends = max((end for _, _, _, end in expected), default=0.0)
-        self.refresh_view()
+    # -- choosing ----------------------------------------------------------------------------------
 
     def select_task(self, task_id: str | None) -> None:
-        """Mark the bars of this task."""
+        """Light the bars of this task."""
         if task_id != self.selected:
             self.selected = task_id
+            self._cursor = None
             self.refresh_view()
 
-    def action_zoom(self, steps: int) -> None:
-        around = min(self.view.now_t, self._axis.end)
-        closer = zoomed(self._axis, _ZOOM**steps, around)
-        fits = closer.start == 0.0 and closer.end >= self._length()
-        self._zoomed = None if fits else closer
-        self.refresh_view()
+    @property
+    def current(self) -> tuple[int, Span] | None:
+        """The lane and the bar that was chosen, else the newest one of the selected task."""
+        if self._cursor or self.selected is None:
+            return self._cursor
+        past = self._history.places.get(self.selected)
+        if past:
+            return past[-1]
+        to_come = (
+            (lane, span) for lane, track in self._expected.items() for span in track.spans
+            if span.task == self.selected
+        )  # fmt: skip
+        return next(to_come, None)
 
-    def action_fit(self) -> None:
-        self._zoomed = None
-        self.refresh_view()
+    def _bars_of(self, lane: int) -> list[Span]:
+        """What can be chosen on a lane, in order: what happened, and what is expected to."""
+        past = self._history.lanes.get(lane, _NOTHING).spans
+        expected = self._expected.get(lane, _NOTHING).spans
+        now = self.view.now_t
+        return [span for span in past if span.attempt] + [span for span in expected if span.start >= now]
 
-    def action_pan(self, steps: int) -> None:
-        axis = self._axis
-        latest = max(0.0, self._length() - axis.scale * axis.cells / 2)
-        start = min(latest, axis.start + steps * axis.scale * axis.cells / 4)
-        self._zoomed = Axis(max(0.0, start), axis.scale, axis.cells)
+    def action_move(self, steps: int) -> None:
+        if self.current is None:
+            self.action_cross(0)
+            return
+        lane, span = self.current
+        bars = self._bars_of(lane)
+        at = next((number for number, each in enumerate(bars) if each is span), None)
+        if at is not None and 0 <= at + steps < len(bars):
+            self._choose(lane, bars[at + steps])
+
+    def action_cross(self, steps: int) -> None:
+        """Choose on the next lane in this direction that has a bar: the one nearest in time."""
+        lane, moment = -1 if steps > 0 else self._lanes, self.view.now_t
+        if self.current:
+            lane, span = self.current
+            moment = (span.start + span.until(self.view.now_t)) / 2
+        for other in range(lane + steps, self._lanes) if steps >= 0 else range(lane - 1, -1, -1):
+            bars = self._bars_of(other)
+            if bars and other != lane:
+                self._choose(other, min(bars, key=lambda bar: self._away(bar, moment)))
+                return
+
+    def _away(self, bar: Span, moment: float) -> float:
+        return max(bar.start - moment, moment - bar.until(self.view.now_t), 0.0)
+
+    def _choose(self, lane: int, span: Span) -> None:
+        self.selected = span.task
+        self._cursor = lane, span
+        self.window.bring(self._axis, span.start, span.until(self.view.now_t))
         self.refresh_view()
+        rows = [row for row, line in enumerate(self._body) if line.lane == lane]
+        if rows:
+            lowest = rows[-1] - (self.room.height - _HEADS - len(self._tail)) + 1
+            top = min(max(self.scroll_offset.y, lowest), rows[0])
+            self.scroll_to(y=top, animate=False)
+        self.post_message(TaskSelected(span.task))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None:
-            return
-        lane = self._lane_at(offset.y)
-        span = self._span(lane, offset.x - self._gutter) if lane is not None else None
-        if span:
-            self.select_task(span.task)
-            self.post_message(TaskSelected(span.task))
+        found = self._bar_at(offset.x - self._gutter, offset.y) if offset else None
+        if found:
+            self._choose(*found)
 
-    # -- layout ----------------------------------------------------------------------------------
+    def _bar_at(self, cell: int, y: int) -> tuple[int, Span] | None:
+        line = self._line_at(y)
+        if line is None or not 0 <= cell < self._axis.cells:
+            return None
+        for piece in (*self._past_of(line.lane), *self._expected_of(line.lane)):
+            if piece.begin <= cell < piece.end and piece.spans:
+                return line.lane, piece.spans[len(piece.spans) // 2]
+        return None
+
+    # -- the stretch that is looked at ---------------------------------------------------------------
+
+    def action_zoom(self, steps: int) -> None:
+        self._zoom_around(_ZOOM**steps, self._around())
+
+    def _around(self) -> float:
+        """The moment that zooming keeps in place: the chosen bar, now, or the middle: what is in sight."""
+        axis, now = self._axis, self.view.now_t
+        if self._cursor:
+            span = self._cursor[1]
+            middle = (span.start + span.until(now)) / 2
+            if axis.start <= middle <= axis.end:
+                return middle
+        return now if axis.start <= now <= axis.end else axis.middle(axis.cells // 2)
+
+    def _zoom_around(self, factor: float, moment: float) -> None:
+        along = self._open and moment == self.view.now_t
+        self.window.zoom(self._axis, factor, moment, along=along)
+        self.refresh_view()
+
+    def action_fit(self) -> None:
+        self.window.fit()
+        self.refresh_view()
+
+    def action_pan(self, steps: int) -> None:
+        self.window.pan(self._axis, steps * _PAN)
+        self.refresh_view()
+
+    def action_now(self) -> None:
+        """Go along with now; from the whole run, so near that names can be read."""
+        scale = self.window.scale
+        if scale is None:
+            lengths = sorted(self.view.graph.expected_s[task] for task in self.view.state.lanes if task)
+            middling = lengths[len(lengths) // 2] if lengths else self._length()
+            scale = min(self._axis.scale, max(middling, 1e-3) / _READABLE)
+        self.window.follow(scale)
+        self.refresh_view()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, -1)
+
+    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
+        if event.ctrl:
+            offset = event.get_content_offset(self)
+            cell = offset.x - self._gutter if offset else self._axis.cells // 2
+            self._zoom_around(_ZOOM**-steps, self._axis.middle(cell))
+        elif event.shift or not self.max_scroll_y:
+            self.action_pan(steps)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    # -- layout ------------------------------------------------------------------------------------
 
     @property
     def _lanes(self) -> int:
@@ -118,191 +251,181 @@ barrier; marks on the ruler are checkpoints; what lies behind the line at now is
     def _length(self) -> float:
         """Seconds that the whole run takes, as far as that can be told."""
         now = self.view.now_t
-        if self.view.state.finished:
+        if not self._open:
             return max(now, 1e-3)
-        return horizon(max(now * 1.02, self._ends)) if now > self._ends else self._ends
+        return max(now * 1.02, self._outlook.finish_t or 0.0, *(bar.end for bar in self._outlook.bars), 1.0)
 
     def prepare(self) -> None:
         self._history.follow()
-        cells = max(1, self.room.width - self._gutter - 1)
-        if self._zoomed:
-            self._zoomed = Axis(self._zoomed.start, self._zoomed.scale, cells)
-        self._axis = self._zoomed or whole(self._length(), cells)
-        self.virtual_size = Size(self.room.width, _HEADS + self._lanes * self._pitch + self._tail)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        """As many rows as it takes without free ones between the lanes."""
-        return _HEADS + self._lanes + bool(self._history.undo.spans) + 1
+        if self.view.outlook is not self._outlook:
+            self._outlook = self.view.outlook
+            self._expected = {}
+            for bar in sorted(self._outlook.bars, key=lambda bar: bar.start):
+                track = self._expected.setdefault(bar.lane, Track())
+                track.begin(bar.task, bar.start, TaskStatus.RUNNING)
+                track.finish(bar.end, None)
+        cells = self.room.width - self._gutter - 1
+        self._axis = self.window.axis(cells, self._length(), self.view.now_t, growing=self._open)
+        self._tail = self._tail_for(self.room.height - _HEADS - self._lanes)
+        room = self.room.height - _HEADS - len(self._tail)
+        shape = next((s for s in _SHAPES if len(s) * self._lanes <= room + (s[-1] == "gap")), _SHAPES[-1])
+        self._shape = shape
+        self._body = [Line(kind, lane) for lane in range(self._lanes) for kind in shape]
+        if self._body[-1].kind == "gap":
+            self._body.pop()
+        self.virtual_size = Size(self.room.width, _HEADS + len(self._body) + len(self._tail))
+        self._tail_top = min(_HEADS + len(self._body), self.room.height - len(self._tail))
+        now = self._axis.cell(self.view.now_t)
+        over = now if self._open else self._axis.after(self.view.now_t)
+        self._over, self._coming = max(0, min(over, cells)), max(0, now + 1)
+        line_at = now if self._open and 0 <= now < cells else None
+        self._painter = Painter(self, self._axis, self._gutter, line_at, self.selected)
+        self._painter.rule(
+            (barrier.t for barrier in self._history.barriers),
+            (barrier.t for barrier in self._outlook.barriers),
+            (taken_up.t for taken_up in self._history.taken_up),
+        )
 
     @property
-    def _tail(self) -> int:
-        """Rows below the lanes: what a rollback does, and a caption."""
-        return bool(self._history.undo.spans) + self._captioned
+    def needed_height(self) -> int:
+        """As many rows as it takes to say all there is to say, with one row a lane."""
+        self._history.follow()
+        return _HEADS + self._lanes + len(self._tail_for(len(_TAILS)))
 
-    @property
-    def _captioned(self) -> bool:
-        """The caption is what gives way where there is no room for all lanes."""
-        return self.room.height > _HEADS + self._lanes + bool(self._history.undo.spans)
+    def _tail_for(self, room: int) -> list[Tail]:
+        """The rows below the lanes, as many as there is `room` for."""
+        history = self._history
+        wanted: list[Tail] = ["caption"]
+        if history.undo.spans:
+            wanted.insert(0 if history.undo.spans[-1].end is None else 1, "undo")
+        if history.held.spans:
+            wanted.append("held")
+        if history.barriers or history.taken_up or self._outlook.barriers:
+            wanted.append("notes")
+        kept = wanted[: max(room, 0)]
+        return [tail for tail in _TAILS if tail in kept]
 
-    @property
-    def _pitch(self) -> int:
-        """Rows from one lane to the next: with a free row between them where there is room."""
-        room = self.room.height - _HEADS - self._tail
-        return 2 if room >= 2 * self._lanes else 1
+    def _line_at(self, y: int) -> Line | None:
+        row = y - _HEADS + self.scroll_offset.y
+        inside = _HEADS <= y < self._tail_top
+        return self._body[row] if inside and row < len(self._body) else None
 
-    def _lane_at(self, y: int) -> int | None:
-        lane, between = divmod(y - _HEADS + self.scroll_offset.y, self._pitch)
-        return lane if y >= _HEADS and not between and lane < self._lanes else None
+    def _past_of(self, lane: int) -> list[Piece]:
+        return self._pieces(self._history.lanes.get(lane, _NOTHING))
 
-    def _span(self, lane: int, cell: int) -> Span | None:
-        """What a lane does in a cell of the axis: as it happened up to now, and as expected from then on."""
-        t = self._axis.middle(cell)
-        if t <= self.view.now_t:
-            track = self._history.lanes.get(lane)
-            index = track.at(t) if track else None
-            return track.spans[index] if track and index is not None else None
-        bars = self._expected.get(lane, [])
-        index = bisect.bisect_right(bars, t, key=lambda bar: bar.start) - 1
-        end = bars[index].end if index >= 0 else None
-        return bars[index] if end is not None and t < end else None
+    def _expected_of(self, lane: int) -> list[Piece]:
+        track = self._expected.get(lane) if self._open else None
+        return list(pieces(track, self._axis, self._coming, self._axis.cells, math.inf)) if track else []
 
-    # -- drawing ---------------------------------------------------------------------------------
+    def _pieces(self, track: Track) -> list[Piece]:
+        """What happened, up to the line at now."""
+        return list(pieces(track, self._axis, 0, self._over, self.view.now_t))
+
+    # -- drawing -----------------------------------------------------------------------------------
 
     def draw_line(self, y: int) -> Strip:
-        width = self.room.width
-        line = Row(width)
-        last = self.room.height - 1
+        row = Row(self.room.width)
+        below = y - self._tail_top
         if y == 0:
-            self._draw_labels(line)
+            self._draw_labels(row)
         elif y == 1:
-            self._draw_ruler(line)
-        elif y == last and self._captioned:
+            self._draw_ruler(row)
+        elif y == self.room.height - 1 and "caption" in self._tail:
             return self._caption()
-        elif y == last - self._captioned and self._history.undo.spans:
-            self._draw_undo(line)
-        else:
-            lane = self._lane_at(y)
-            if lane is not None:
-                self._draw_lane(line, lane)
-            elif y - _HEADS + self.scroll_offset.y < self._lanes * self._pitch:
-                self._draw_uprights(line, range(self._axis.cells))
-        return line.strip(self.base)
+        elif below >= 0:
+            rows = [tail for tail in self._tail if tail != "caption"]
+            if below < len(rows):
+                self._draw_tail(row, rows[below])
+        elif line := self._line_at(y):
+            self._draw_body(row, line)
+        return row.strip(self.base)
 
-    def _draw_labels(self, line: Row) -> None:
-        cell = self._axis.cell(self.view.now_t)
+    def _draw_labels(self, row: Row) -> None:
         taken = range(0)
-        if self._open and 0 <= cell < self._axis.cells:
-            now = min(self._gutter + cell, line.width - len("now"))
-            line.put(now, "now", self.ink("accent", bold=True))
+        if self._painter.now is not None:
+            now = min(self._gutter + self._painter.now, row.width - len("now"))
+            row.put(now, "now", self.ink("accent", bold=True))
             taken = range(now - 1, now + len("now") + 1)
         for cell, label in self._axis.ticks():
             x = self._gutter + cell
-            if x + len(label) <= line.width and (x >= taken.stop or x + len(label) <= taken.start):
-                line.put(x, label, self.ink("quiet"))
+            if x + len(label) <= row.width and (x >= taken.stop or x + len(label) <= taken.start):
+                row.put(x, label, self.ink("quiet"))
 
-    def _draw_ruler(self, line: Row) -> None:
-        axis, gutter = self._axis, self._gutter
-        line.put(gutter, "─" * axis.cells, self.ink("frame"))
-        for cell, _ in axis.ticks():
-            self._put(line, cell, "┬", "quiet")
-        now = axis.cell(self.view.now_t)
-        if self._open:
-            self._put(line, now, "▼", "accent")
-        for checkpoint in self.view.state.checkpoints.values():
+    def _draw_ruler(self, row: Row) -> None:
+        """Ticks, and the checkpoints: those that are kept, faintly those that are not, and the next one."""
+        painter, state = self._painter, self.view.state
+        row.put(self._gutter, "─" * self._axis.cells, self.ink("frame"))
+        kept = {checkpoint.id for checkpoint in state.kept_checkpoints()}
+        gone = [each for each in state.checkpoints.values() if each.id not in kept]
+        for checkpoint in gone:
+            glyph = TRIGGER[checkpoint.trigger].glyph
+            painter.put(row, painter.ending_cell(checkpoint.t), glyph, self.ink("frame"))
+        for cell, _ in self._axis.ticks():
+            painter.put(row, cell, "┬", self.ink("quiet"))
+        for checkpoint in state.kept_checkpoints():
             mark = TRIGGER[checkpoint.trigger]
-            self._put(line, self._ending_cell(checkpoint.t), mark.glyph, mark.colour)
+            painter.put(row, painter.ending_cell(checkpoint.t), mark.glyph, self.ink(mark.colour))
+        for expected in self._outlook.checkpoints[:1]:
+            painter.put(row, max(painter.ending_cell(expected.t), self._coming), "◌", self.ink("checkpoint"))
+        if painter.now is not None:
+            painter.put(row, painter.now, "▼", self.ink("accent"))
 
-    def _put(self, line: Row, cell: int, char: str, colour: str) -> None:
-        if 0 <= cell < self._axis.cells:
-            line.put(self._gutter + cell, char, self.ink(colour))
+    def _draw_body(self, row: Row, line: Line) -> None:
+        painter = self._painter
+        past, expected = self._past_of(line.lane), self._expected_of(line.lane)
+        busy = False
+        if line.kind == "bar":
+            self._draw_gutter(row, line.lane)
+        if line.kind in ("bar", "title"):
+            part = Part(row=int(line.kind == "title"), rows=2 if "title" in self._shape else 1)
+            painter.past(row, self._history.lanes.get(line.lane, _NOTHING), past, part)
+            painter.expected(row, expected, part, self.view.now_t)
+            busy = bool(past) and past[-1].bar is not None and past[-1].bar.end is None
+        elif line.kind == "names":
+            painter.names(row, past, 0, self._over)
+            to_come = [piece for piece in expected if all(s.start > self.view.now_t for s in piece.spans)]
+            painter.names(row, to_come, self._coming, self._axis.cells)
+        painter.through(row, self.wash("status-running", 0.3) if busy else None)
 
-    def _draw_uprights(self, line: Row, free: Sequence[int]) -> None:
-        """The line at now, and the barriers, through the cells that nothing else stands in."""
-        now = self._axis.cell(self.view.now_t)
-        if now in free and self._open:
-            self._put(line, now, "│", "accent")
-        for t, _ in self._history.barriers:
-            self._put(line, self._ending_cell(t), "‖", "barrier")
-
-    def _ending_cell(self, t: float) -> int:
-        """The last cell of what ends at `t`: a cell belongs to whatever its middle lies in."""
-        return self._axis.cell(t - self._axis.scale / 2)
-
-    def _draw_lane(self, line: Row, lane: int) -> None:
-        track = self._history.lanes.get(lane, Track())
+    def _draw_gutter(self, row: Row, lane: int) -> None:
         now = self.view.now_t
-        share = f"{track.busy(now) / now:.0%}" if now > 0 else "–"
-        end = line.put(0, f"lane {lane + 1:<{len(str(self._lanes))}} ", self.ink("foreground"))
-        line.put(end, f"{share:>4}", self.ink("quiet"))
-        spans = [self._span(lane, cell) for cell in range(self._axis.cells)]
-        self._draw_spans(line, spans)
-        self._draw_uprights(line, [cell for cell, span in enumerate(spans) if span is None])
-        self._draw_troubles(line, track)
+        busy = self._history.lanes.get(lane, _NOTHING).busy(now)
+        end = row.put(0, f"lane {lane + 1:<{len(str(self._lanes))}} ", self.ink("foreground"))
+        row.put(end, f"{percent(busy, now):>4}", self.ink("quiet"))
 
-    def _draw_spans(self, line: Row, spans: Sequence[Span | None]) -> None:
-        begin = 0
-        for cell in range(1, len(spans) + 1):
-            if cell == len(spans) or spans[cell] is not spans[begin]:
-                span = spans[begin]
-                if span:
-                    self._draw_bar(line, span, begin, cell)
-                else:
-                    self._draw_idle(line, begin, cell)
-                begin = cell
+    # -- below the lanes -----------------------------------------------------------------------------
 
-    def _draw_idle(self, line: Row, begin: int, end: int) -> None:
-        now = self._axis.cell(self.view.now_t)
-        for cell in range(begin, min(end, now)):
-            self._put(line, cell, "┈", "frame")
+    def _draw_tail(self, row: Row, tail: Tail) -> None:
+        if tail == "notes":
+            self._draw_notes(row)
+            return
+        mark = STATUS[TaskStatus.WAITING if tail == "held" else TaskStatus.ROLLED_BACK]
+        row.put(0, f"{mark.glyph} {'held up' if tail == 'held' else 'rollback'}", self.ink(mark.colour))
+        track = self._history.held if tail == "held" else self._history.undo
+        self._painter.past(row, track, [piece for piece in self._pieces(track) if piece.spans], Part())
+        self._painter.through(row)
 
-    def _draw_bar(self, line: Row, span: Span, begin: int, end: int) -> None:
-        mark = STATUS[span.status]
-        at, room = self._gutter + begin, end - begin
-        expected = self._axis.middle(begin) > self.view.now_t
-        if expected:
-            style = self.faded("foreground") + self.wash(mark.colour, _PLAN_WASH)
-        elif span.status is TaskStatus.WAITING:
-            style = self.ink(mark.colour)
-        else:
-            style = self.ink("foreground") + self.wash(mark.colour, _WASH.get(span.status, _TROUBLE_WASH))
-        if span.task == self.selected:
-            style += self.cursor
-        line.put(at, ("░" if span.status is TaskStatus.WAITING and not expected else " ") * room, style)
-        if span.start >= self._axis.start:
-            line.put(at, "▏", style + self.ink("background"))
-        continued = expected and span.start <= self.view.now_t
-        glyph = f"{mark.glyph} " if span.end is None and not expected else ""
-        if room > 4 and not continued:
-            line.put(at + 1, clip_middle(glyph + span.task, room - 2), style)
-
-    def _draw_troubles(self, line: Row, track: Track) -> None:
-        """An attempt that did not end well is marked where it ended, however short it was."""
-        for cell in range(self._axis.cells):
-            start = self._axis.middle(cell)
-            result = track.trouble_in(start, start + self._axis.scale)
-            if result:
-                mark = STATUS[result]
-                style = self.ink(mark.colour, bold=True) + self.wash(mark.colour, _TROUBLE_WASH)
-                line.put(self._gutter + cell, mark.glyph, style)
-
-    def _draw_undo(self, line: Row) -> None:
-        line.put(0, f"{STATUS[TaskStatus.ROLLED_BACK].glyph} rollback", self.ink("status-rolled-back"))
-        undo = self._history.undo
-        found = [undo.at(self._axis.middle(cell)) for cell in range(self._axis.cells)]
-        self._draw_spans(line, [None if index is None else undo.spans[index] for index in found])
-        self._draw_troubles(line, undo)
+    def _draw_notes(self, row: Row) -> None:
+        waits = self._history.barriers or self._outlook.barriers
+        row.put(0, "waits for" if waits else "", self.ink("quiet"))
+        self._painter.through(row)
+        free = 0
+        for note in notes(self._history, self._outlook):
+            cell = self._painter.ending_cell(note.t)
+            text = clip(note.text, cell - free)
+            if 0 <= cell < self._axis.cells and cell - free > 3:
+                style = self.ink(note.colour) if note.sure else self.faded(note.colour)
+                row.put(self._gutter + cell - cell_len(text), text, style)
+            free = max(free, cell + 2)
 
     def _caption(self) -> Strip:
-        quiet = self.ink("quiet")
-        now = self.view.now_t
-        busy = sum(track.busy(now) for track in self._history.lanes.values())
-        share = f", {busy / now / self._lanes:.0%} busy" if now > 0 else ""
-        parts = [(plural(self._lanes, "lane") + share, quiet)]
-        waiting = self.view.state.with_status(TaskStatus.WAITING)
-        if waiting:
-            mark = STATUS[TaskStatus.WAITING]
-            first = self.view.state.tasks[waiting[0]]
-            more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-            reason = one_line(first.waiting_for)
-            parts.append((f"  {mark.glyph} {first.id} waits: {reason}{more}", self.ink(mark.colour)))
-        return self.text_strip(joined(parts))
+        share = share_words(self, self._history, self._lanes)
+        if self.has_focus and self.current:
+            return self.text_strip(joined([*bar_words(self, *self.current), "    ", *share]))
+        return self.text_strip(joined([*share, *waits_words(self)]))
+
+    def on_focus(self) -> None:
+        self.refresh_view()
+
+    def on_blur(self) -> None:
+        self.refresh_view()

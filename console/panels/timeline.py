@@ -2,47 +2,69 @@
 
 from typing import ClassVar
 
-from rich.style import Style
 from rich.text import Text
-from textual import events
+from textual import events, on
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from console.look import STATUS, TRIGGER, one_line, plural
+from console.look import TRIGGER
 from console.messages import MomentSelected, RollbackRequested
 from console.panels.canvas import BOLD, Canvas, joined
+from console.panels.checkpoint_facts import CheckpointFacts, ContentFound
+from console.panels.checkpoint_words import (
+    Fact,
+    consequence_facts,
+    content_facts,
+    next_words,
+    why_words,
+)
 from console.panels.timing import ago
-from engine.machine.rollback import scope
+from console.recovery.foresight import Foreseen
+from console.run_view import RunView
+from engine.machine.rollback import target_seq
 from engine.machine.state import Checkpoint
-from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
-from engine.plan.durations import format_duration
-from engine.plan.waves import phase_order
+
+_LABEL = 15
+"""Cells that the labels of what is said about a checkpoint take."""
+_MOST_LINES = 8
+"""Lines that one fact takes at most."""
 
 
-class CheckpointTimeline(Canvas):
-    HELP = """The checkpoints, newest first, and what is expected to bring the next one.
+class CheckpointTimeline(Canvas, panel="checkpoints"):
+    HELP = """The checkpoints, newest first, and above them the next one that the engine's forecast expects.
 
-**↑ ↓** choose one: below it stands what it holds and what a rollback to it would undo. **b** asks for that
-rollback; it is shown in full and confirmed before anything happens."""
+Choose one: below it stands what a rollback to it would do, worked out by the engine, and what it holds. **b**
+opens that rollback; it is shown in full and confirmed before anything happens."""
     DEFAULT_CSS = """
     CheckpointTimeline { overflow: hidden auto; scrollbar-gutter: stable; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Newer", show=False),
-        Binding("down,j", "move(1)", "Older", show=False),
-        Binding("enter", "go", "Go to its moment", show=False),
-        Binding("b", "rollback", "Roll back to it", show=False),
-    ]
+        Binding("up,k", "move(-1)", "Newer", show=False, tooltip="Choose a newer checkpoint"),
+        Binding("down,j", "move(1)", "Older", show=False, tooltip="Choose an older checkpoint"),
+        Binding("enter", "go", "Go to its moment", show=False, tooltip="Looking back: go to its moment"),
+        Binding("b", "rollback", "Roll back to it", show=False,
+                tooltip="See what a rollback to it would undo, and confirm"),
+    ]  # fmt: skip
 
     chosen: str | None = None
     """The id of the checkpoint that is unfolded."""
     _lines: tuple[tuple[str, Text], ...] = ()
     """What comes next, and then the checkpoints, newest first; each line with the checkpoint it is about."""
 
+    def __init__(
+        self, view: RunView, *, name: str | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(view, name=name, id=id, classes=classes)
+        self._facts = CheckpointFacts(self, view)
+
     def prepare(self) -> None:
-        lines = [("", self._next_words())]
+        if self.chosen not in self.view.state.checkpoints:
+            self.chosen = None  # the moment shown is before it
+        if self.chosen:
+            self._facts.follow()
+        lines = [("", self._next())]
         kept = {checkpoint.id for checkpoint in self.view.state.kept_checkpoints()}
         for checkpoint in reversed(self.view.state.checkpoints.values()):
             lines.append((checkpoint.id, self._heading(checkpoint, checkpoint.id in kept)))
@@ -67,7 +89,24 @@ rollback; it is shown in full and confirmed before anything happens."""
         self.post_message(MomentSelected(checkpoint.seq))
 
     def action_rollback(self) -> None:
-        self.post_message(RollbackRequested(self.chosen or "last"))
+        to = self.chosen or "last"
+        if self.view.read_only or self.view.state.finished:
+            self._refuse("A run that is over, or only looked at, cannot be rolled back from here.")
+        elif target_seq(self.view.state, to) is None:
+            gone = "a rollback went behind it" if self.view.state.checkpoints[to].undone else "it is not kept"
+            self._refuse(f"There is no going back to {to}: {gone}.")
+        else:
+            self.post_message(RollbackRequested(to))
+
+    def _refuse(self, why: str) -> None:
+        self.notify(why, severity="warning", markup=False)
+
+    @on(ContentFound)
+    @on(Foreseen)
+    def _found(self, message: ContentFound | Foreseen) -> None:
+        message.stop()
+        if self._facts.take(message):
+            self.refresh_view()
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -77,6 +116,8 @@ rollback; it is shown in full and confirmed before anything happens."""
 
     def _choose(self, checkpoint: str | None) -> None:
         self.chosen = checkpoint
+        if checkpoint:
+            self._facts.choose(self.view.state.checkpoints[checkpoint])
         self.refresh_view()
         at = [number for number, (of, _) in enumerate(self._lines) if of and of == checkpoint]
         if at:
@@ -96,85 +137,35 @@ rollback; it is shown in full and confirmed before anything happens."""
                 (f"  {checkpoint.completed:>3} done  ", quiet),
                 (checkpoint.id, BOLD if kept else quiet),
                 ("" if checkpoint.stable else "  not stable", self.ink("status-failed")),
+                ("  undone" if checkpoint.undone else "", self.ink("status-rolled-back")),
                 ("" if kept else "  no longer kept", quiet),
-                (f"  {one_line(checkpoint.note)}" if checkpoint.note else "", quiet),
+                (f"  {why_words(self.view, checkpoint.trigger, checkpoint.note)}", quiet),
             ]
         )
 
     def _details(self, checkpoint: Checkpoint) -> list[Text]:
-        """What the checkpoint holds, and what a rollback to it would undo."""
-        state = self.view.state
-        undo = scope(state, self.view.graph, checkpoint.position)
-        quiet, text = self.ink("quiet"), self.ink("foreground")
-        total = len(state.tasks)
-        saved = f"{checkpoint.completed} of {total} tasks completed, event {checkpoint.position}"
-        lines = [joined([(f"   {'holds':<11}", quiet), (f"{saved}, at {checkpoint.at:%H:%M:%S}", text)])]
-        if not undo.tasks and not undo.stay:
-            return [*lines, joined([(f"   {'rollback':<11}", quiet), ("nothing has succeeded since", text)])]
-        back = STATUS[TaskStatus.ROLLED_BACK]
-        for label, tasks, colour in (
-            ("would undo", undo.tasks, back.colour),
-            ("would stay", undo.stay, "status-failed"),
-        ):
-            lines += self._listed(label, tasks, self.ink(colour))
-        return lines
+        """What a rollback to the checkpoint would undo, and what it holds."""
+        facts = [
+            *consequence_facts(self.view, checkpoint, self._facts.outlook),
+            *content_facts(checkpoint, self._facts.content, len(self.view.state.tasks)),
+        ]
+        return [line for fact in facts for line in self._wrapped(fact)]
 
-    def _listed(self, label: str, tasks: tuple[str, ...], style: Style) -> list[Text]:
-        """`label` and the tasks, in order, in as many lines as they need."""
-        if not tasks:
-            return []
-        words = Text(", ".join(tasks), style=style)
-        if label == "would stay":
-            words.append(" (no rollback)", self.ink("quiet"))
-        wrapped = words.wrap(self.app.console, max(10, self.room.width - 14))
-        heads = [f"   {label:<11}", *[" " * 14] * (len(wrapped) - 1)]
+    def _wrapped(self, fact: Fact) -> list[Text]:
+        """`fact` in as many lines as it needs, but not in so many that nothing else is seen."""
+        words = Text(fact.text, style=self.ink(fact.colour))
+        wrapped = list(words.wrap(self.app.console, max(10, self.room.width - _LABEL)))
+        if len(wrapped) > _MOST_LINES:
+            seen = sum(len(line.plain.split()) for line in wrapped[: _MOST_LINES - 1])
+            left = len(fact.text.split()) - seen
+            wrapped[_MOST_LINES - 1 :] = [Text(f"… and {left} more", style=self.ink("quiet"))]
+        heads = [f"   {fact.label:<{_LABEL - 3}}", *[" " * _LABEL] * (len(wrapped) - 1)]
         return [joined([(head, self.ink("quiet"))]) + line for head, line in zip(heads, wrapped, strict=True)]
 
-    def _next_words(self) -> Text:
-        words = self._next()
-        mark = "◌ " if words and not self.view.state.finished else "  "
-        return joined([(f" {mark}", self.ink("checkpoint")), (words, self.ink("quiet"))])
-
-    def _next(self) -> str:
-        """What is expected to bring the next checkpoint, the nearest first."""
-        state = self.view.state
-        if state.finished:
-            return plural(len(state.checkpoints), "checkpoint") + " saved"
-        if not state.started:
-            return "none yet"
-        if state.status is not RunStatus.RUNNING:
-            return "the next one comes when the run goes on"
-        causes = [words for words in (self._by_progress(), self._by_part(), self._by_time()) if words]
-        return f"next: {', '.join(causes)}" if causes else "none is due before the end"
-
-    def _by_progress(self) -> str:
-        state, step = self.view.state, self.view.plan.checkpoints.progress
-        total = len(state.tasks)
-        percent = (state.settled * 100 // total // step + 1) * step
-        if percent > 100:
-            return ""
-        left = -(-percent * total // 100) - state.settled
-        return f"at {percent} % ({plural(left, 'task')})"
-
-    def _by_part(self) -> str:
-        """The wave under way, or the phase with the fewest tasks left."""
-        state, plan = self.view.state, self.view.plan
-        if plan.model == "wave":
-            wave = next(reversed(state.waves_started), None)
-            return f"at the barrier of {wave}" if wave and wave not in state.barriers else ""
-        left = dict.fromkeys(phase_order(plan) if plan.checkpoints.phases else (), 0)
-        for task in plan.tasks:
-            if task.phase in left and state.tasks[task.id].status not in SETTLED:
-                left[task.phase] += 1
-        begun = {task.phase for task in plan.tasks if state.tasks[task.id].attempts}
-        nearest = min(
-            ((count, phase) for phase, count in left.items() if count and phase in begun), default=None
-        )
-        return f"at the end of {nearest[1]} ({plural(nearest[0], 'task')})" if nearest else ""
-
-    def _by_time(self) -> str:
-        every = self.view.plan.checkpoints.every
-        return f"every {format_duration(every)}" if every else ""
+    def _next(self) -> Text:
+        foreseen = self.view.outlook.checkpoints and not self.view.state.finished
+        mark = " ◌ " if foreseen else "   "
+        return joined([(mark, self.ink("checkpoint")), (next_words(self.view), self.ink("quiet"))])
 
     # -- drawing -----------------------------------------------------------------------------------
 

@@ -8,10 +8,13 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from console.look import STATUS, TRIGGER, Mark, one_line
+from console.look import STATUS, TRIGGER, Mark, one_line, plural
 from console.panels.canvas import Canvas, clip, joined
 from console.panels.outline import counts_of
-from engine.machine.transitions import SETTLED, TaskStatus
+from console.sentences import some_of
+from console.status_line import rounded
+from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
+from engine.plan.durations import format_duration
 from engine.plan.waves import phase_order, wave_plan
 
 _TROUBLE = (TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK, TaskStatus.ROLLED_BACK)
@@ -25,21 +28,21 @@ Members = list[tuple[str, str, tuple[str, ...]]]
 
 
 class Fit(NamedTuple):
-    """How much is said: cells of bars, cells of titles of parts under way, of other titles, and whether it is
-    said what the barrier waits for."""
+    """How much is said: cells of bars, cells of titles of parts under way, of other titles, and about the
+    barrier all, something or nothing (2, 1, 0)."""
 
     bars: int
     title: int
     other: int
-    words: bool
+    words: int
 
 
 _FITS = (
-    *(Fit(8, 40, 40, True), Fit(4, 40, 40, True), Fit(0, 40, 40, True), Fit(0, 12, 12, True)),
-    *(Fit(0, 40, 40, False), Fit(0, 12, 12, False), Fit(0, 12, 5, False)),
-    *(Fit(0, 12, 0, False), Fit(0, 5, 0, False), Fit(0, 0, 0, False)),
+    *(Fit(8, 40, 40, 2), Fit(4, 40, 40, 2), Fit(0, 40, 40, 2), Fit(4, 16, 12, 2), Fit(0, 12, 12, 2)),
+    *(Fit(0, 12, 5, 2), Fit(0, 40, 12, 1), Fit(0, 12, 5, 1), Fit(0, 12, 0, 1), Fit(0, 12, 0, 0)),
+    *(Fit(0, 5, 0, 0), Fit(0, 0, 0, 0)),
 )
-"""What is given up, step by step, until the line fits."""
+"""What is given up, step by step, until the line fits. What the barrier waits for goes after most titles."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class WavesStrip(Canvas, can_focus=False):
         barrier = self._barrier_words()
         text = Text()
         for fit in _FITS:
-            text = self._line(parts, fit) + (barrier if fit.words else Text())
+            text = self._line(parts, fit) + barrier[fit.words]
             if cell_len(text.plain) <= self.room.width:
                 break
         return self.text_strip(text)
@@ -131,19 +134,41 @@ class WavesStrip(Canvas, can_focus=False):
             status = TaskStatus.PENDING if counts[TaskStatus.PENDING] == len(tasks) else TaskStatus.RUNNING
         return Part(one_line(title), tasks, settled, STATUS[status], barrier)
 
-    def _barrier_words(self) -> Text:
-        """Which barrier is being waited at, and by whom it is held up."""
-        state = self.view.state
-        if self.view.plan.model != "wave" or state.finished:
-            return Text()
+    def _barrier_words(self) -> tuple[Text, Text, Text]:
+        """The barrier that is next: who waits there already and for what, or else what is left and how long;
+        nothing of it, in short, and in full."""
+        state, nothing = self.view.state, Text()
         wave = next(reversed(state.waves_started), None)
-        if wave is None or wave in state.barriers:
-            return Text()
+        if self.view.plan.model != "wave" or wave is None or wave in state.barriers or self._over:
+            return nothing, nothing, nothing
         tasks = next(tasks for part, _, tasks in self._members if part == wave)
         holding = [task for task in tasks if state.tasks[task].status not in SETTLED]
-        more = f" and {len(holding) - 1} more" if len(holding) > 1 else ""
-        words = f"waits for {holding[0]}{more}" if holding else "waits for its checkpoint"
+        idle = [str(lane + 1) for lane, task in enumerate(state.lanes) if task is None]
+        due = next((barrier for barrier in self.view.outlook.barriers if barrier.wave == wave), None)
+        left = due.t - self.view.now_t if due else 0.0
+        when = f", {format_duration(rounded(left))}" if left >= 1 else ""
+        if not holding:
+            short = full = "waits for its checkpoint"
+        elif idle and state.status is RunStatus.RUNNING and not self._more_to_start(holding):
+            short = f"lane {idle[0]} waits" if len(idle) == 1 else f"lanes {' '.join(idle)} wait"
+            full = f"{short} for {some_of(holding)}{when}"
+        else:
+            last = f", {due.last} the last" if due and len(holding) > 1 else ""
+            short = f"{len(holding)} to go{when}"
+            full = f"{plural(len(holding), 'task')} to go{last}{when}"
+        return nothing, self._at_barrier(short), self._at_barrier(full)
+
+    def _at_barrier(self, words: str) -> Text:
         return joined([(f"   {TRIGGER['barrier'].glyph} {words}", self.ink("barrier"))])
+
+    @property
+    def _over(self) -> bool:
+        """Whether no barrier is to be reached any more."""
+        return self.view.state.finished or self.view.state.rollback is not None
+
+    def _more_to_start(self, holding: list[str]) -> bool:
+        """Whether an idle lane could yet be given any of the tasks that hold up the barrier."""
+        return any(self.view.state.tasks[task].status is TaskStatus.READY for task in holding)
 
     # -- drawing -----------------------------------------------------------------------------------
 

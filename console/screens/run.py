@@ -34,8 +34,10 @@ SMALLEST = (60, 18)
 WIDE = 100
 TALL = 30
 ROOMY = 45
-LANES_FRAME = 5
-"""Rows of the lanes panel that are not lanes: its border, its axis, its caption."""
+LANES_FRAME = 2
+"""Rows of the border of the lanes panel."""
+CHECKPOINTS = (4, 8)
+"""Rows of the checkpoints panel, border included: at the least, and at the most."""
 LEFT = ("graph", "lanes", "checkpoints")
 SIDE = ("events", "task")
 TITLES = {
@@ -120,6 +122,7 @@ class RunScreen(FindingScreen):
 
     def refresh_view(self) -> None:
         self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
+        self.panels["checkpoints"].styles.height = "1fr" if self.zoomed else self._checkpoints_height()
         if self._selected and self._selected not in self.view.by_id:
             self._select_afresh(self.view.graph.critical_path[0])  # another plan: it is not in that any more
         self._follow()
@@ -133,9 +136,9 @@ class RunScreen(FindingScreen):
 
     def show_outlook(self, outlook: Outlook) -> None:
         """Show what is expected of the run from now on."""
+        self.view.expected = outlook
         self.status_line.finish_t = outlook.finish_t
-        self.status_line.refresh_view()
-        self.lanes_panel.set_forecast(outlook.bars)
+        self.refresh_view()
 
     def _follow(self) -> None:
         """Until the operator has chosen a task, the selected one is one that is asked about, or running."""
@@ -173,9 +176,16 @@ class RunScreen(FindingScreen):
         return names
 
     def _lanes_height(self) -> int:
-        """A row a lane, two where there is room to spare; never so much that the graph has to suffer."""
-        rows = len(self.view.state.lanes) * (2 if self.app.size.height >= ROOMY else 1)
-        return min(rows + LANES_FRAME, self.app.size.height * 2 // 5)
+        """What the lanes need, and a row more a lane where there is room to spare; never so much that the
+        graph has to suffer."""
+        spare = len(self.view.state.lanes) if self.app.size.height >= ROOMY else 0
+        return min(self.lanes_panel.needed_height + spare + LANES_FRAME, self.app.size.height * 2 // 5)
+
+    def _checkpoints_height(self) -> int:
+        """Less where that lets the graph be seen whole."""
+        height = self.panels["checkpoints"].styles.height
+        now = int(height.value) if height and height.is_cells else CHECKPOINTS[1]
+        return min(max(now - self.graph.lacking, CHECKPOINTS[0]), CHECKPOINTS[1])
 
     def _arrange(self) -> None:
         width, height = self.app.size

@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from console.messages import MomentSelected, RollbackRequested, TaskSelected
+from console.outlook import look_ahead
 from console.panels.events import EventsPanel
 from console.panels.task import TaskPanel
 from console.panels.timeline import CheckpointTimeline
@@ -24,10 +25,11 @@ from tests.console.test_panels_layout import layered
     ("width", "line"),
     [
         (
-            118,
-            "✓ Expand 4/4 ‖ ▶ Backfill 4/5 ━━━─ ‖ · Validate 0/2 ‖ · Switch 0/2 ‖ · Contract 0/3"
-            "   ‖ waits for backfill-customers",
+            124,
+            "✓ Expand 4/4 ‖ ▶ Backfill 4/5 ‖ · Validate 0/2 ‖ · Switch 0/2 ‖ · Contract 0/3"
+            "   ‖ lanes 1 3 wait for backfill-customers",
         ),
+        (80, "✓ 4/4 ‖ ▶ Backfill 4/5 ‖ · 0/2 ‖ · 0/2 ‖ · 0/3   ‖ lanes 1 3 wait"),
         (60, "✓ 4/4 ‖ ▶ Backfill 4/5 ‖ · 0/2 ‖ · 0/2 ‖ · 0/3"),
         (40, "✓ 4/4 ‖ ▶ 4/5 ‖ · 0/2 ‖ · 0/2 ‖ · 0/3"),
     ],
@@ -59,31 +61,78 @@ def test_of_many_parts_those_where_things_happen_are_shown() -> None:
 # -- checkpoints -----------------------------------------------------------------------------------
 
 
-def test_checkpoints_and_what_brings_the_next_one() -> None:
-    assert play(lambda: CheckpointTimeline(fixtures.running()), (80, 4)).shown == [
-        " ◌ next: at 50 % (2 tasks), at the end of backfill (3 tasks), every 30m",
+def test_before_anybody_waits_at_a_barrier_it_says_what_is_left() -> None:
+    view = fixtures.at_barrier()
+    started = next(e.seq for e in view.events if isinstance(e, ev.WaveStarted) and e.wave == "backfill")
+    view.show_past(started + 6)
+    assert play(lambda: WavesStrip(view), (140, 1)).shown[0].endswith("‖ 5 tasks to go")
+
+
+def foreseen(view: RunView) -> RunView:
+    view.expected = look_ahead(view.newest.clone(), view.graph, view.now_t)
+    return view
+
+
+def test_checkpoints_and_which_one_comes_next_and_why() -> None:
+    assert play(lambda: CheckpointTimeline(foreseen(fixtures.running())), (80, 4)).shown == [
+        " ◌ next in about 6m10s: ◑ 50 % settled",
         " ◑ progress   7m36s ago    5 done  cp-0002",
         " ◆ phase     11m36s ago    4 done  cp-0001  expand",
         "",
     ]
-    assert (
-        "at the barrier of backfill"
-        in play(lambda: CheckpointTimeline(fixtures.at_barrier()), (80, 4)).shown[0]
-    )
+    waves = play(lambda: CheckpointTimeline(foreseen(fixtures.at_barrier())), (80, 4)).shown
+    assert waves[0] == " ◌ next in about 1m: ‖ wave backfill complete"
 
 
-def test_a_chosen_checkpoint_says_what_a_rollback_to_it_would_undo() -> None:
+def test_of_a_moment_that_is_looked_back_at_the_record_says_what_came_next() -> None:
     view = fixtures.finished()
+    view.show_past(20)
+    shown = play(lambda: CheckpointTimeline(view), (80, 4)).shown
+    assert shown[0] == "   the next one came 4m later: ◑ progress"
+
+
+def test_a_chosen_checkpoint_says_what_the_engine_would_undo_and_what_it_holds() -> None:
+    view = fixtures.running()
+
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("down", "down")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+
+    stage = play(lambda: CheckpointTimeline(view), (90, 20), act)
+    assert stage.shown[2:] == [
+        " ◆ phase     11m36s ago    4 done  cp-0001  expand",
+        "   would undo  4: backfill-customers → backfill-orders → backfill-statuses → fill-orgs",
+        "   in flight   backfill-orders, backfill-customers: finished first",
+        "   and then    the run ends rolled back, in about 51m",
+        "   completed   4 of 16: create-orgs, add-org-id, add-total-cents, create-statuses",
+        "   running     2: fill-orgs (attempt 1, lane 1), backfill-orders (attempt 1, lane 2)",
+        "   frontier    1: backfill-statuses",
+        "   resources   1 of 2 writers, 1 of 1 lock orders in use",
+        "   figures     3m24s into the run, 100% busy, 0s idle, 0 checkpoints before",
+        "   stands at   event 20, hash a1a1a1a1a1a1a1a1…, 2026-03-14 02:03:24 UTC",
+        *[""] * 8,
+    ]
+
+
+def test_what_is_done_since_a_checkpoint_is_told_of_a_run_that_is_over() -> None:
     stage = play(
-        lambda: CheckpointTimeline(view), (70, 16), keys("down", "down", "down", "down", "down", "b")
+        lambda: CheckpointTimeline(fixtures.finished()),
+        (90, 16),
+        keys("down", "down", "down", "down", "down"),
     )
     at = next(number for number, line in enumerate(stage.shown) if "cp-0004" in line)
-    assert stage.shown[at + 1 : at + 4] == [
-        "   holds      10 of 16 tasks completed, event 40, at 02:24:48",
-        "   would undo analyze, switch-writes, switch-reads, check-customers",
-        "   would stay drop-status-text, drop-totals (no rollback)",
+    assert stage.shown[at + 1 : at + 3] == [
+        "   done since  4: analyze, switch-writes, switch-reads, check-customers",
+        "   would stay  2: drop-status-text, drop-totals (have no rollback)",
     ]
-    assert [m.to for m in stage.asked if isinstance(m, RollbackRequested)] == ["cp-0004"]
+
+
+def test_a_rollback_is_asked_for_where_there_is_a_way_back() -> None:
+    live = play(lambda: CheckpointTimeline(fixtures.running()), (80, 8), keys("down", "down", "b"))
+    assert [m.to for m in live.asked if isinstance(m, RollbackRequested)] == ["cp-0001"]
+    over = play(lambda: CheckpointTimeline(fixtures.finished()), (80, 8), keys("down", "b"))
+    assert not [m for m in over.asked if isinstance(m, RollbackRequested)]
 
 
 def test_enter_goes_to_the_moment_of_a_checkpoint() -> None:
