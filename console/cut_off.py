@@ -19,7 +19,7 @@ class _PowerCut(Exception):
 
 
 class _Fuse(Feed):
-    """Ends the engine that it watches in the middle of `tasks`: at the first event later than their starts."""
+    """Ends the engine that it watches in the middle of `tasks`: at the first event after their starts."""
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()

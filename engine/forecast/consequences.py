@@ -21,8 +21,8 @@ from engine.machine.transitions import FRONTIER, TaskStatus
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What is told by its tasks is told of the choice alone: not of what other open questions are about.
 
-    `reruns`: tasks that run again, but for those that were about to. `blocked`: tasks that will not run. `may_run`: dependants that go on
-    without the task's effect, or on the operator's word for it.
+    `reruns`: tasks that run again, but for those that were about to. `blocked`: tasks that will not run.
+    `may_run`: dependants that go on without the task's effect, or on the operator's word for it.
 
     `undone`, in the order of undoing, `stays` (applied, since they have no rollback) and `left` (applied,
     since the choice leaves them so): what becomes of what a rollback is about. Of a rollback under way, what

@@ -1,18 +1,24 @@
 """Every key path through the recovery dialog, against the engine's own machine."""
 
+import threading
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 from textual.widgets import Input
 
+from console.recovery.choices import Draft
+from console.recovery.foresight import foresee
 from console.recovery.widgets import Confirm, Menu
 from console.screens.output import OutputScreen
 from console.screens.recovery import RecoveryDialog
+from engine.forecast.consequences import Consequence
+from engine.graph import Graph
 from engine.machine import reports as rep
 from engine.machine.rollback import scope
+from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 from tests.console import recovery_stage as stages
-from tests.console.recovery_stage import Desk, Stage, at_desk
+from tests.console.recovery_stage import Desk, Stage, StageApp, at_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -424,3 +430,167 @@ async def test_the_choices_and_the_keys_are_never_out_of_sight(make: object, siz
         await at.press("a")
         for selector in ("#told", "#reason", "#hints"):
             assert screen.contains_region(at.dialog.query_one(selector).region)
+
+
+async def test_nothing_is_decided_before_what_follows_is_shown() -> None:
+    stage = stages.failure()
+    shown = threading.Event()
+
+    def slowly(state: State, graph: Graph, question: int, draft: Draft) -> Consequence:
+        shown.wait(30)
+        return foresee(state, graph, question, draft)
+
+    async with StageApp().run_test(size=(80, 24)) as pilot:
+        dialog = RecoveryDialog(stage.view, stage.question, actor="ana", foresee=slowly)
+        await pilot.app.push_screen(dialog)
+        at = Desk(pilot, stage, dialog)
+        assert all("working out what follows" in row for row in at.rows)
+        await pilot.press("r")
+        assert "is being worked out" in at.told
+        await pilot.press("y")
+        assert stage.reports == []
+        assert "wait until it is shown" in at.text("#notice")
+        shown.set()
+        await at.settle()
+        await at.press("y")
+        assert stage.decision.action == "retry"
+
+
+async def test_what_has_changed_under_a_typed_reason_is_read_again_before_it_is_sent() -> None:
+    stage = stages.failure()
+    blocked: list[str] = ["index"]
+
+    def changing(state: State, graph: Graph, question: int, draft: Draft) -> Consequence:
+        return Consequence(possible=True, blocked=tuple(blocked), finish_t=state.t + 60)
+
+    async with at_desk(
+        stage, RecoveryDialog(stage.view, stage.question, actor="ana", foresee=changing)
+    ) as at:
+        await at.press("s", "s")
+        await at.say("not needed")
+        blocked.append("switch")
+        stage.simulation.schedule(0.0, rep.TakeCheckpoint(actor="ben"))
+        stage.go_on()
+        await at.press("enter", "y")  # the screen has not been told yet
+        assert stage.reports == []
+        assert "wait until it is shown" in at.text("#notice")
+        await at.refresh()
+        assert "index, switch" in at.told
+        await at.press("y")
+        assert stage.reports == []
+        assert "has changed meanwhile" in at.text("#notice")
+        assert at.dialog.query_one(Confirm).reason == "not needed"
+        await at.press("y")
+        assert (stage.decision.action, stage.decision.reason) == ("skip", "not needed")
+
+
+async def test_more_time_alone_is_no_change() -> None:
+    stage = stages.failure()
+    async with desk(stage) as at:
+        await at.press("r")
+        stage.idle_s = 600.0
+        stage.simulation.schedule(0.0, rep.TakeCheckpoint(actor="ben"))
+        stage.go_on()
+        await at.refresh()
+        await at.press("y")
+        assert stage.decision.action == "retry"
+
+
+async def test_a_question_withdrawn_under_a_typed_reason_sends_nothing() -> None:
+    stage = stages.two_questions()
+    other = max(stage.view.state.questions)
+    async with desk(stage, question=other) as at:
+        await at.press("a")
+        await at.say("stop")
+        stage.answer(rep.Decide(question=stage.question, action="rollback", to="start", actor="ben"))
+        await at.refresh()
+        assert f"question {other} withdrawn" in at.text("#notice")
+        await at.press("enter", "y")
+        assert stage.reports == []
+        await at.press("escape")
+        assert at.results == [None]
+
+
+async def test_the_other_questions_are_named_on_the_frame() -> None:
+    stage = stages.two_questions()
+    async with desk(stage) as at:
+        frame = at.dialog.query_one("#dialog")
+        assert str(frame.border_subtitle) == "also open: other failed"
+        stage.answer(rep.Decide(question=max(stage.view.state.questions), action="retry", actor="ben"))
+        await at.refresh()
+        assert not frame.border_subtitle
+
+
+LONG = "\n".join(f"INSERT INTO totals VALUES ({n});" for n in range(60))
+
+
+async def test_what_is_cut_short_says_so_and_is_a_key_away() -> None:
+    error = "no such column: " + "cents " * 200
+    plan = stages.small_plan(fill={"run": {"sql": LONG, "on": "shop"}, "name": "Fill [red]all[/] " * 9})
+    stage = Stage({**stages.UNKNOWN, "reason": f"{error}\x1b[2J\u202e"}, plan=plan)
+    async with desk(stage) as at:
+        facts = at.facts
+        assert "VALUES (2); …" in facts
+        assert "VALUES (3)" not in facts
+        assert " …\nclass\n" in facts
+        assert "[red]all[/]" in facts
+        assert not {"\x1b", "\u202e"} & set(facts)
+        await at.press("v")
+        assert isinstance(at.app.screen, OutputScreen)
+        lines = at.app.screen.shown.lines
+        assert [*LONG.splitlines()] == [line for line in lines if line.startswith("INSERT")]
+        assert any(line.count("cents") == 200 for line in lines)
+        assert "DELETE FROM totals" in lines
+        await at.press("escape")
+        assert at.app.screen is at.dialog
+
+
+@pytest.mark.parametrize("make", [stages.failure, stages.still_running, stages.rollback_step])
+async def test_a_dialog_follows_the_terminal_and_stays_of_use(make: object) -> None:
+    async with desk(make(), size=(120, 36)) as at:  # type: ignore[operator]
+        await at.press("a")
+        await at.say("late")
+        for size in ((200, 60), (60, 18), (40, 12), (80, 24)):
+            await at.pilot.resize_terminal(*size)
+            await at.settle()
+            screen = at.dialog.region
+            for selector in ("#told", "#reason", "#hints"):
+                assert screen.contains_region(at.dialog.query_one(selector).region), size
+        await at.press("enter", "y")
+        assert at.stage.decision.action == "abort"
+
+
+async def test_the_evidence_of_a_doubt_is_told_and_that_there_is_none() -> None:
+    async with desk(stages.still_running()) as at:
+        assert "evidence\nstill running: process 4711 (sh), process 4712 (sleep)" in at.facts
+    async with desk(stages.doubt(plan=stages.small_plan(fill={"verify": None}))) as at:
+        assert "none was found · it has no verify: only a look at the target tells" in at.facts
+
+
+async def test_a_rollback_step_tells_how_far_the_rollback_is() -> None:
+    async with desk(stages.rollback_step()) as at:
+        assert "1 attempt at this step · 2 of 5 undone on the way to the start, 2 left applied" in at.facts
+        assert "undoes 3 tasks" in at.rows[0]
+        assert "leaves fill applied" in at.rows[1]
+        assert "leaves 3 tasks applied" in at.rows[3]
+
+
+async def test_a_rollback_says_that_half_done_work_is_not_undone() -> None:
+    async with desk(stages.failure()) as at:
+        await at.press("b", "0")
+        assert "Not undone: whatever fill itself may have left behind." in at.told
+    async with desk(stages.rollback_scope()) as at:  # an SQL statement whose transaction has failed
+        await at.press("b", "0")
+        assert "Not undone" not in at.told
+
+
+async def test_a_failed_wave_is_rolled_back_to_its_barrier() -> None:
+    stage = stages.failed_wave()
+    barrier = next(c.id for c in stage.view.state.checkpoints.values() if c.trigger == "barrier")
+    async with desk(stage, size=(120, 36)) as at:
+        assert f"A rollback to {barrier} cannot undo tell" in at.facts
+        assert f"to {barrier}: tell cannot be undone, undoes fill" in at.rows[2]
+        await at.press("b", "1")
+        await at.say("as planned")
+        await at.press("enter", "y")
+        assert (stage.decision.action, stage.decision.to) == ("rollback", barrier)
