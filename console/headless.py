@@ -128,9 +128,15 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
+        class Cursored(Console):
+            """The cursor is never hidden, so it need not be given back, whatever stops this process."""
+
+            def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+                return False
+
         self._view = view
         self._rundir = rundir
-        self._console = Console(highlight=False)
+        self._console = Cursored(highlight=False)
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),

@@ -4,6 +4,8 @@ import math
 import os
 import pwd
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,15 @@ def options_of(
 
 
 def _say_trouble(trouble: str) -> None:
-    say(f"held up: {trouble}" if trouble else "the journal can be written again: the run goes on")
+    """The engine waits for no reader of this, either."""
+    text = f"held up: {trouble}" if trouble else "the journal can be written again: the run goes on"
+    _beside().submit(say, text)
+
+
+@cache
+def _beside() -> ThreadPoolExecutor:
+    """A thread that says one thing after the other."""
+    return ThreadPoolExecutor(1)
 
 
 def _unseen(_trouble: str) -> None:
