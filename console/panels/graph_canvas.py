@@ -102,6 +102,12 @@ class GraphCanvas(Canvas):
         return self._ground[1]
 
     @property
+    def lacking(self) -> int:
+        """Rows that the panel would need besides to show all columns whole; below 0 where it has more."""
+        tallest = max(map(len, self._picture.layers.columns)) if self._picture else 0
+        return tallest + self._heads + 1 - self.room.height
+
+    @property
     def _heads(self) -> int:
         return 1 if self._picture and self._picture.outline.sections else 0
 
@@ -127,7 +133,7 @@ class GraphCanvas(Canvas):
         self._tally.update()
         if self.follow:
             self._show(self._moment.moving)
-        self.border_subtitle = self._subtitle()
+        self.caption(self._subtitle())
 
     def _outdated(self) -> bool:
         """Whether something is in a group that should be shown: at once where it needs an operator, and

@@ -11,8 +11,6 @@ from console.panels.outline import Outline
 from console.panels.wiring import Wiring
 
 MARGIN = 1
-_NARROWEST = 8
-"""Cells of a column when it is squeezed so that the whole graph can be seen."""
 _COMFORTABLE = 24
 """Cells of a column at most, where the graph has to scroll all the same."""
 _LOOSEST = 8
@@ -96,12 +94,12 @@ def lay_out(shown: Outline, size: Size, measures: Sequence[Measure]) -> tuple[Pi
         taken += 1
         measured = [[measure(key) for key in keys] for keys in shown.columns]
         natural = [max(width.wanted for width in column) for column in measured]
-        least = sum(max(width.least for width in column) for column in measured)
-        if least + sum(tracks) + len(tracks) <= room:
+        least = [max(width.least for width in column) for column in measured]
+        if sum(least) + sum(tracks) + len(tracks) <= room:
             break
     loose = sum(natural) + sum(tracks) + 2 * len(tracks) <= room
     gaps = [max(3, count + 2) if loose else max(2, count + 1) for count in tracks]
-    widths = _fit(natural, room - sum(gaps))
+    widths = _fit(natural, least, room - sum(gaps))
     xs = [MARGIN]
     for width, gap in zip(widths, gaps, strict=False):
         xs.append(xs[-1] + width + gap)
@@ -113,14 +111,15 @@ def lay_out(shown: Outline, size: Size, measures: Sequence[Measure]) -> tuple[Pi
     return Picture(shown, layers, tuple(xs), tuple(widths), wiring, keys), taken
 
 
-def _fit(natural: Sequence[int], room: int) -> list[int]:
+def _fit(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
     """Widths of columns: natural, wider by a little where there is room to spare, and squeezed evenly from
-    the widest down where that lets the whole graph be seen."""
+    the widest down, if not too far, where that lets the whole graph be seen."""
     spare = room - sum(natural)
     if spare >= 0:
         more = min(_LOOSEST, spare // len(natural))
         return [width + max(more, 0) for width in natural]
-    caps = range(max(natural), _NARROWEST - 1, -1)
-    fitting = (cap for cap in caps if sum(min(width, cap) for width in natural) <= room)
-    cap = next(fitting, _COMFORTABLE)
-    return [min(width, cap) for width in natural]
+    squeezed = ([max(min(width, cap), few) for width, few in zip(natural, least, strict=True)]
+                for cap in range(max(natural), min(least) - 1, -1))  # fmt: skip
+    fitting = (widths for widths in squeezed if sum(widths) <= room)
+    few = [max(min(width, _COMFORTABLE), few) for width, few in zip(natural, least, strict=True)]
+    return next(fitting, few)
