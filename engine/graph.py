@@ -1,14 +1,17 @@
 """The dependency graph of a plan: order, generations, critical path, slack. Pure: no I/O and no clock.
 
 Lengths are expected durations in seconds. A `Graph` takes a plan that has been checked; an unknown
-dependency raises KeyError, and a cycle networkx.NetworkXUnfeasible, when the graph is walked.
+dependency raises KeyError, and a cycle graphlib.CycleError, when the graph is walked.
 """
 
 from functools import cached_property, lru_cache
-
-import networkx as nx
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
 
 from engine.plan.models import Plan, expected_duration
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 _SAME_S = 1e-6
 """Two lengths closer than this are equal: sums of floats taken in another order differ a little."""
@@ -41,22 +44,33 @@ class Graph:
 
     @cached_property
     def _dag(self) -> "nx.DiGraph[str]":
+        import networkx as nx  # late: it takes a third of a second, and most commands ask for no closure
+
         dag: nx.DiGraph[str] = nx.DiGraph()
         dag.add_nodes_from(self.order)
         dag.add_edges_from((parent, child) for child, parents in self.parents.items() for parent in parents)
         return dag
 
     def _descendants(self, task_id: str) -> frozenset[str]:
-        return frozenset(nx.descendants(self._dag, task_id))
+        from networkx import descendants
+
+        return frozenset(descendants(self._dag, task_id))
 
     def _ancestors(self, task_id: str) -> frozenset[str]:
-        return frozenset(nx.ancestors(self._dag, task_id))
+        from networkx import ancestors
+
+        return frozenset(ancestors(self._dag, task_id))
 
     @cached_property
     def generations(self) -> tuple[tuple[str, ...], ...]:
         """Tasks by rank: a task stands one generation after the latest of its parents."""
-        ranks = nx.topological_generations(self._dag)
-        return tuple(tuple(sorted(rank, key=self.index.__getitem__)) for rank in ranks)
+        ranks: list[tuple[str, ...]] = []
+        sorter = TopologicalSorter(self.parents)
+        sorter.prepare()
+        while rank := sorter.get_ready():
+            ranks.append(tuple(sorted(rank, key=self.index.__getitem__)))
+            sorter.done(*rank)
+        return tuple(ranks)
 
     @cached_property
     def generation(self) -> dict[str, int]:

@@ -112,10 +112,11 @@ class Journal:
         """The journal of an existing run, once its state has passed every check of `verify_run`.
 
         To open for writing is to take the run over: whoever wrote before is fenced off. Own the run first.
-        `check=False` skips the checks for a reader that only lists runs, and acts on nothing it reads.
+        `check=False` skips the checks: for a reader that only lists runs and acts on nothing it reads, and
+        for an owner that has had them passed since it owns the run.
         Raises Damaged, NeverStarted, JournalUnreadable; for writing also StateDirUnusable, and as `append`.
         """
-        if check or not readonly:
+        if check:
             require_sound(rundir)
         elif not rundir.journal.exists():
             raise NeverStarted(rundir.path)

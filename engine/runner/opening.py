@@ -1,6 +1,7 @@
 """Opening a run: a new one from a plan, or one that already has a journal. Everything that can be refused is
 refused in here, before anything is started or left behind."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -158,6 +159,18 @@ def _new_world(loaded: LoadedPlan, plan: Plan, options: Options) -> Callable[[st
 
 
 @contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """What is made in the block lives as long as the run: time spent on looking through it for garbage, over
+    and over as it grows, is lost."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
 def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_plan) -> Iterator[OpenRun]:
     """An existing run, taken up where its journal ends; whether it is simulated is the run's own matter.
 
@@ -165,7 +178,7 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
     what owning the run and opening its journal raises, and what `on_plan` does."""
     with ExitStack() as stack:
         stack.enter_context(own(rundir))
-        with Journal.open(rundir, readonly=True) as kept:
+        with _nothing_collected(), Journal.open(rundir, readonly=True) as kept:
             started_with, events, state = read_history(kept)
         if not events:
             raise NeverStarted(rundir.path)
@@ -190,7 +203,7 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         edited = review.edited if review and on_plan(review) else None
         plan = adopted(state.plan, edited) if edited else state.plan
         world = _world_of(plan, Path(state.folder), options, past=past_of(state))
-        journal = stack.enter_context(Journal.open(rundir))
+        journal = stack.enter_context(Journal.open(rundir, check=False))  # it passed when it was read
         news: list[Event] = []
         if review and edited:
             news = accept(state, edited, review.digest, options.actor, datetime.now(UTC))

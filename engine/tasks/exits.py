@@ -1,5 +1,6 @@
 """How the end of a process is classified: its exit code, or the signal that ended it."""
 
+import functools
 import signal
 from pathlib import Path
 
@@ -68,10 +69,21 @@ def describe_exit(exit_code: int) -> str:
 
 def out_of_memory_kills() -> int:
     """How many out-of-memory kills the kernel counts in this process's control group; 0 where unknown."""
+    counter = _kill_counter()
+    try:
+        lines = counter.read_text().splitlines() if counter else []
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+@functools.cache
+def _kill_counter() -> Path | None:
+    """The file in which the kernel counts such kills for this process's control group, if there is one."""
     try:
         groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
-        return 0
+        return None
     for _, controllers, path in groups:
         if controllers == "":
             counter = Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events"
@@ -79,11 +91,6 @@ def out_of_memory_kills() -> int:
             counter = Path("/sys/fs/cgroup/memory") / path.lstrip("/") / "memory.oom_control"
         else:
             continue
-        try:
-            lines = counter.read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
+        if counter.exists():
+            return counter
+    return None

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Self
 from uuid import uuid4
 
 import anyio
+import psutil
 from anyio import to_thread
 
 from engine.plan.models import FailureClass
@@ -76,6 +77,8 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
         output.close_writer()
         back.close_writer()
         how: _How = "stop"
+        left: list[psutil.Process] = []
+        alone = False
         mark = mark_process(job, token, child.pid)
         tree = Tree(mark)
         try:
@@ -86,13 +89,13 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
                     with suppress(OSError):
                         job.on_process(mark)
                     how = await _ending(job, child)
-                    if how == "itself":
-                        await _leftovers(job, tree)
+                    alone = how == "itself" and not await _leftovers(job, tree)
                 finally:
-                    with anyio.CancelScope(shield=True):
-                        left = await tree.end(
-                            everywhere=how != "itself", grace_s=job.grace_s, hurry=job.hurry
-                        )
+                    if not alone:
+                        with anyio.CancelScope(shield=True):
+                            left = await tree.end(
+                                everywhere=how != "itself", grace_s=job.grace_s, hurry=job.hurry
+                            )
                 reading.cancel_scope.deadline = anyio.current_time() + DRAIN_S
         finally:
             code = child.poll()
@@ -178,10 +181,13 @@ def _has_exited(child: subprocess.Popen[bytes]) -> bool:
     return child.returncode is not None
 
 
-async def _leftovers(job: Job, tree: Tree) -> None:
-    """Give what runs on in the background a moment to finish, and say so where it has to be ended."""
-    if left := await none_left(tree.group, LEFTOVER_GRACE_S):
+async def _leftovers(job: Job, tree: Tree) -> bool:
+    """Give what runs on in the background a moment to finish, and say so where it has to be ended; whether
+    it has."""
+    left = await none_left(tree.group, LEFTOVER_GRACE_S)
+    if left:
         job.output.note(f"… still running in the background, and ended now: {len(left)} of its processes")
+    return bool(left)
 
 
 async def _read(pipe: "_Pipe", take: Callable[[bytes], object]) -> None:
