@@ -2,7 +2,7 @@
 
 import math
 import random
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -121,6 +121,20 @@ def tracks(draw: st.DrawFn) -> tuple[Track, float]:
     if draw(st.booleans()):
         track.begin("last", t, T.RUNNING, 1)
     return track, t + draw(st.sampled_from([0.0, 1.0, 30.0]))
+
+
+@pytest.mark.parametrize(
+    ("start", "scale", "cell"), [(0.0, 53.75417683514743, 4), (0.0, 10.5969991792066, 89)]
+)
+def test_a_bar_that_ends_a_hair_behind_a_middle_comes_to_an_end(
+    start: float, scale: float, cell: int
+) -> None:
+    axis = Axis(start, scale, 100)
+    track = Track()
+    track.begin("a", start, T.RUNNING, 1)
+    track.finish(math.nextafter(axis.middle(cell), math.inf), T.SUCCEEDED)
+    found = list(islice(pieces(track, axis, 0, 100, axis.end), 1000))
+    assert found[-1].end == 100
 
 
 @given(
