@@ -51,7 +51,7 @@ TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
 
-LOOK_AHEAD_SHARE = 50
+LOOK_AHEAD_SHARE = 150
 """Looking ahead rests this many times as long as it takes."""
 LOOK_AGAIN_TICKS = 15
 """So many ticks are between two looks ahead while nothing happens: then only the clock has moved."""

@@ -1,7 +1,7 @@
 """The operator's settings file: looks, keys, and what happens when a question opens.
 
 `config.toml` in the user's configuration directory, or the file that `WESLEY_CONSOLE_CONFIG` names. Whoever
-has none loses nothing; a file with mistakes is refused with each of them and its place, before anything starts.
+has none loses nothing; a file with mistakes is refused, each with its place, before anything starts.
 """
 
 import json

@@ -8,6 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.color import Color
+from textual.content import Content
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -113,6 +114,7 @@ class Canvas(ScrollView, can_focus=True):
         self._frame: dict[int, Strip] = {}
         self._inks: dict[tuple[str, bool, str], Style] = {}
         self._arranged = False
+        self._below = ""
 
     # -- for panels to fill in -------------------------------------------------------------------
 
@@ -184,6 +186,12 @@ class Canvas(ScrollView, can_focus=True):
             for part, style, _ in text.render(self.app.console, end="")
         ]
         return Strip(segments).adjust_cell_length(width, base)
+
+    def write_below(self, text: str) -> None:
+        """Write `text`, read as nothing but text, into the lower border; the same again draws nothing."""
+        if text != self._below:
+            self._below = text
+            self.border_subtitle = Content(text)
 
     def hide_scrollbars(self) -> None:
         """For panels that show in their own way that there is more."""

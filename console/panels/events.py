@@ -63,7 +63,7 @@ selected task only."""
         if self.chosen is None:
             self.scroll_to(y=max(0, self._newest + 1 - self.room.height), animate=False)
         shown = f"{len(self._lines)} of {plural(len(self.view.events), 'event')}"
-        self.border_subtitle = f"{self._filter.text}: {shown}" if self._filter.text else ""
+        self.write_below(f"{self._filter.text}: {shown}" if self._filter.text else "")
 
     def _look_at_new_ones(self) -> None:
         events = self.view.events

@@ -133,7 +133,7 @@ class GraphCanvas(Canvas):
         self._tally.update()
         if self.follow:
             self._show(self._moment.moving)
-        self.caption(self._subtitle())
+        self.write_below(self._subtitle())
 
     def _outdated(self) -> bool:
         """Whether something is in a group that should be shown: at once where it needs an operator, and

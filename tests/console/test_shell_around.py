@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from textual.command import CommandPalette, Hit
+from textual.geometry import Region
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from console.app import ConsoleApp
@@ -376,3 +378,28 @@ async def test_a_terminal_that_grows_gets_its_panels_back() -> None:
 async def test_the_keys_named_on_a_tiny_terminal_are_the_operator_s_own() -> None:
     async with running(size=(40, 10), keys={"pause": ("x",)}) as desk:
         assert small(desk).startswith("x pauses")
+
+
+# -- calm ------------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_drawn_when_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(size=WIDE) as desk:
+        while desk.app.outlook is None:
+            await desk.pilot.pause()
+        await desk.settle()
+        drawn: list[tuple[Widget, object]] = []
+        refresh = Widget.refresh
+
+        def watched(widget: Widget, *regions: Region, **options: Any) -> Widget:
+            drawn.append((widget, regions))
+            return refresh(widget, *regions, **options)
+
+        monkeypatch.setattr(Widget, "refresh", watched)
+        for _ in range(3):
+            desk.app.repaint_views()
+            await desk.pilot.pause()
+        assert drawn == []
+        desk.run.succeed("a")
+        await desk.settle()
+        assert {widget.id for widget, _ in drawn} >= {"status-line", "graph", "lanes", "events"}
