@@ -39,7 +39,11 @@ class Axis:
 
     def after(self, t: float) -> int:
         """The first cell whose middle does not lie before moment `t`: where what ends at `t` is over."""
-        return math.ceil((t - self.start) / self.scale - 0.5)
+        about = math.ceil((t - self.start) / self.scale - 0.5)
+        # Rounding may be off by one, and then a bar would have no end, or two: `middle` decides.
+        if self.middle(about) < t:
+            return about + 1
+        return about - 1 if self.middle(about - 1) >= t else about
 
     def middle(self, cell: int) -> float:
         return self.start + (cell + 0.5) * self.scale

@@ -63,9 +63,7 @@ def _piece(track: Track, axis: Axis, cell: int, last: int, now: float) -> Piece:
     if number is not None:
         span = track.spans[number]
         if not _short(span, axis, now):
-            # Not before the next cell: a bar may end so close behind a middle that rounding denies it.
-            end = max(axis.after(span.until(now)), cell + 1)
-            return Piece(cell, min(end, last), (span,), number=number)
+            return Piece(cell, min(axis.after(span.until(now)), last), (span,), number=number)
     short = _shorter_ones(track, axis, cell, now)
     if short:
         start = axis.start + cell * axis.scale
