@@ -19,7 +19,6 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
-from console.driver import PatientDriver
 from console.look import one_line
 from console.messages import RollbackRequested
 from console.notices import Notices, on_terminal
@@ -45,8 +44,6 @@ REPAINT_S = 1 / 15
 """Seconds between repaints, at the least: events that arrive in between are drawn together."""
 REPAINT_SHARE = 3
 """Repainting rests this many times as long as it takes, so that keys are heeded under any load."""
-BEHIND = 10
-"""Nothing is repainted while the terminal has more pieces of output than this still to take in."""
 TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
@@ -136,9 +133,6 @@ class ConsoleApp(ThemedApp):
             self.set_interval(self._tick_s, self._tick)
             self.run_worker(self._keep_looking_ahead())
 
-    def on_unmount(self) -> None:
-        self.notices.restore_title()
-
     def _reviewed(self, start: bool | None) -> None:
         if start:
             self._show_run()
@@ -220,9 +214,6 @@ class ConsoleApp(ThemedApp):
         self._repaint_due = None
         if not self.screen_stack:
             return  # the app is closing
-        if isinstance(self._driver, PatientDriver) and self._driver.behind > BEHIND:
-            self._repaint_due = self.set_timer(self._tick_s, self.repaint_views)
-            return
         began = monotonic()
         for screen in self.screen_stack:
             if isinstance(screen, Refreshable) and screen.is_mounted:
@@ -234,6 +225,7 @@ class ConsoleApp(ThemedApp):
             self._available = available
             self.screen.refresh_bindings()
         self.notices.show_title(title_text(self.view, self.engine_gone))
+        self.parting = self.notices.parting
         self._open_next()
 
     def _to_terminal(self, data: str) -> None:

@@ -52,17 +52,17 @@ class Notices:
         self._title = ""
 
     def show_title(self, title: str) -> None:
-        """Make `title` the terminal's; the one it had comes back with `restore_title`."""
+        """Make `title` the terminal's; the one it had comes back with `parting`."""
         title = one_line(title)[:LONGEST]
         if self.settings.title and title != self._title:
             save = "" if self._title else _SAVE_TITLE
             self._title = title
             self._write(f"{save}\x1b]2;{title}\x07")
 
-    def restore_title(self) -> None:
-        if self._title:
-            self._title = ""
-            self._write(f"\x1b]2;\x07{_RESTORE_TITLE}")
+    @property
+    def parting(self) -> str:
+        """What gives the terminal its own title back."""
+        return f"\x1b]2;\x07{_RESTORE_TITLE}" if self._title else ""
 
     async def question(self, event: QuestionOpened, view: RunView) -> None:
         """A question has opened: ring, and tell whoever wants to be told. Never raises, never waited for."""

@@ -73,6 +73,8 @@ class TerminalDriver(LinuxDriver):
         with suppress(queue.Empty):
             while True:
                 self._writer_thread._queue.get_nowait()
+        if isinstance(self._app, TerminalApp):
+            self._writer_thread.write(self._app.parting)
         super().stop_application_mode()
 
     def close(self) -> None:
@@ -112,6 +114,9 @@ class TerminalDriver(LinuxDriver):
 
 class TerminalApp(App[None]):
     """An app that gives the terminal back, whatever ends it."""
+
+    parting = ""
+    """What takes back what the app itself has told the terminal."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+z", "suspend_process", show=False)]
 

@@ -8,7 +8,6 @@ from typing import Any
 from rich.style import Style
 from textual.app import App
 from textual.color import Color
-from textual.driver import Driver
 from textual.theme import BUILTIN_THEMES, Theme
 
 from console.terminal import TerminalApp
@@ -110,12 +109,6 @@ class ThemedApp(TerminalApp):
         for name in OUR_THEMES:
             self.register_theme(load_theme(name))
         self.theme = theme if theme in theme_names() else DARK
-
-    def get_driver_class(self) -> type[Driver]:
-        from console.driver import PatientDriver  # late: what is tested without a terminal needs none
-
-        usual = super().get_driver_class()
-        return PatientDriver if issubclass(PatientDriver, usual) else usual
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

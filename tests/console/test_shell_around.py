@@ -320,17 +320,11 @@ async def test_the_title_is_saved_once_written_when_it_changes_and_put_back() ->
     terminal = Terminal()
     for title in ("▶ running · 1/5", "▶ running · 1/5", "? 1 \x1b]2;question\x07"):
         terminal.notices.show_title(title)
-    terminal.notices.restore_title()
-    terminal.notices.restore_title()
-    assert terminal.data == [
-        "\x1b[22;2t\x1b]2;▶ running · 1/5\x07",
-        "\x1b]2;? 1 �]2;question�\x07",
-        "\x1b]2;\x07\x1b[23;2t",
-    ]
+    assert terminal.data == ["\x1b[22;2t\x1b]2;▶ running · 1/5\x07", "\x1b]2;? 1 �]2;question�\x07"]
+    assert terminal.notices.parting == "\x1b]2;\x07\x1b[23;2t"
     off = Terminal(title=False)
     off.notices.show_title("x")
-    off.notices.restore_title()
-    assert off.data == []
+    assert (off.data, off.notices.parting) == ([], "")
 
 
 async def test_what_the_title_says() -> None:
