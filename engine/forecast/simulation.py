@@ -30,6 +30,9 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """The wall clock at virtual time 0, where a simulation is given no other."""
 
 
+_WOKEN = rep.TimerFired(key=checkpoints.TIMER)
+
+
 def everything_succeeds(task: Task, attempt: int, purpose: Purpose) -> tuple[float, rep.Report]:
     """Every attempt takes the task's expected duration and succeeds; so does every rollback."""
     return expected_duration(task), rep.Succeeded(task=task.id, attempt=attempt, purpose=purpose)
@@ -94,6 +97,7 @@ class Simulation:
         """Carry on from a state in mid-run: what is in flight needs the rest of its expected time and
         succeeds, waits end when they were due, and what is being looked into turns out to be done."""
         state = self.state
+        self._wind_timer()
         undoing = state.rollback.running if state.rollback else ""
         if undoing:
             attempt = state.tasks[undoing].undo_attempts
@@ -119,7 +123,6 @@ class Simulation:
                         done=True,
                     )
                 )
-        self._wind_timer()
         # Whatever else was asked for elsewhere (a barrier's checkpoint), the machine asks for again as soon
         # as it is told anything. These two reports say nothing new, each where the other would.
         paused = state.operator_pause is not None
@@ -150,6 +153,8 @@ class Simulation:
                 due_t, _, report = heapq.heappop(self._due)
                 if isinstance(report, rep.TimerFired) and self._timers[report.key] != due_t:
                     continue
+                if report == _WOKEN and not self._due:
+                    break  # checkpoints by time would be taken for ever of a run that nothing moves any more
                 self._t = due_t
                 self.report(report)
             else:
