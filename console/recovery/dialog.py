@@ -198,7 +198,9 @@ class DecisionDialog(ModalScreen[Decide | None]):
         told = lines(self._foresight.known.get(choice.draft))
         others = len(self.view.newest.questions.keys() - {self.question})
         if told and others and choice.draft.action in ("retry", "skip"):
-            told.append(Line("Assuming", (f"{plural(others, 'other question')} answered with a retry",)))
+            told.append(
+                Line("Assuming", (f"{plural(others, 'other question')} answered so that it goes on",))
+            )
         return told
 
     def _detail(self, choice: Choice | None) -> str:

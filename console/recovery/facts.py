@@ -39,7 +39,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_doubt(self) -> bool:
         """Whether it ended in a way that nobody saw."""
-        return isinstance(self.ending, ev.TaskInDoubt)
+        return self.question.about == "doubt" or isinstance(self.ending, ev.TaskInDoubt)
 
     @property
     def left_nothing(self) -> bool:

@@ -63,11 +63,13 @@ class Line(NamedTuple):
 def meaning(choice: Choice, case: Case) -> str:
     """What `choice` does to the task of `case`, in a sentence or two."""
     task, draft = case.task, choice.draft
-    if draft.mode == "assert_done" and case.purpose == "run" and task.verify:
-        return f"{task.id} counts as succeeded if its verify passes now; else you are asked again."
     said = choice.means.format(task=task.id, attempt=len(case.attempts) + 1, to=place(draft.to))
+    if draft.mode == "assert_done" and case.purpose == "run" and task.verify:
+        said = f"{task.id} counts as succeeded if its verify passes now; else you are asked again."
     if draft.action == "retry" and not case.rerun_is_safe:
         said += " Nobody can tell what the last attempt left behind, nor whether twice does harm."
+    if case.question.survivors and draft.action != "resume":
+        said += " What still runs of it is not ended, and goes on."
     if draft.action == "rollback" and not case.left_nothing:
         said += f" Not undone: whatever {task.id} itself may have left behind."
     return said
@@ -94,7 +96,7 @@ def outcome(outlook: Outlook | None) -> Outcome:
         f"then {_tasks(found.may_run)} can run" if found.may_run else "",
     ]
     changes = ", ".join(part for part in parts if part) or (
-        "undoes nothing" if found.run_ends else "blocks nothing"
+        "undoes nothing" if found.run_ends else "nothing else changes"
     )
     return Outcome(changes, _end(found, outlook.t).replace("in about ", "in ~"), bool(found.stays))
 
@@ -109,7 +111,7 @@ def lines(outlook: Outlook | None) -> list[Line]:
     if not found.possible:
         return [Line("Not possible", (one_line(found.why_not),), "error")]
     if found.depends:
-        ended = [Line("Ended", found.ended, "warning")] if found.ended else []
+        ended = [Line("Ends", found.ended, "warning")] if found.ended else []
         return [*ended, Line(END, ("goes on if that tells; otherwise you are asked again",))]
     told = [
         Line("Cannot be undone", found.stays, "error", after=": no rollback is given"),

@@ -28,7 +28,7 @@ from engine.tasks.sanitise import sanitise
 
 _HEADINGS: dict[About, str] = {
     "failure": "A task failed",
-    "doubt": "In doubt: did this task take effect?",
+    "doubt": "In doubt: did it take effect?",
     "rollback_step": "A rollback step failed",
     "rollback_scope": "A rollback that cannot undo everything",
 }
@@ -150,7 +150,7 @@ class RecoveryDialog(DecisionDialog):
 
 def _heading(case: Case) -> str:
     if case.question.about == "rollback_step" and case.in_doubt:
-        return "Did this rollback take effect?"
+        return "In doubt: was it undone?"
     return _HEADINGS[case.question.about]
 
 
@@ -190,7 +190,7 @@ def _facts(case: Case, state: State) -> Iterator[tuple[str, Content | str]]:
     )
     decided = wanted(state, case.question)
     yield "asked", case.why_asked.removeprefix(f"{one_line(decided.reason)}. " if decided else "")
-    if case.ending and not isinstance(case.ending, TaskInDoubt):
+    if case.ending and not isinstance(case.ending, TaskInDoubt) and not case.in_doubt:
         failure, code = case.ending.failure_class.upper(), case.ending.sqlstate
         rule = f" · rule: {one_line(case.ending.rule)}{f' (SQLSTATE {code})' if code else ''}"
         yield "class", Content.assemble((failure, "bold"), rule)
@@ -243,7 +243,8 @@ def _attempts(case: Case) -> Content:
     if earlier:
         parts.insert(0, Content(f"{earlier} earlier"))
     expected = Content.styled(f" (expected {format_duration(case.expected_s)})", "$quiet")
-    return Content(" · ").join(parts) + expected if parts else Content("none: it never started")
+    none = "none that this run has seen" if case.in_doubt else "none: it never started"
+    return Content(" · ").join(parts) + expected if parts else Content(none)
 
 
 def _attempt(attempt: Attempt) -> Content:

@@ -21,7 +21,8 @@ from engine.machine.transitions import FRONTIER, TaskStatus
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What is told by its tasks is told of the choice alone: not of what other open questions are about.
 
-    `reruns`: tasks that run again, but for those that were about to. `blocked`: tasks that will not run.
+    `reruns`: tasks that run again (that in question may have run elsewhere only), but for those that were
+    about to. `blocked`: tasks that will not run.
     `may_run`: dependants that go on without the task's effect, or on the operator's word for it.
 
     `undone`, in the order of undoing, `stays` (applied, since they have no rollback) and `left` (applied,
@@ -81,7 +82,7 @@ def consequences(
     others = {each.task for each in state.questions.values()} - {asked.task if asked else ""}
     started = {e.task for e in simulation.events if isinstance(e, TaskStarted)} - others
     due = {TaskStatus.PENDING, *FRONTIER}
-    reruns = {task for task in started if state.tasks[task].attempts and state.tasks[task].status not in due}
+    reruns = {task for task in started if state.tasks[task].status not in due}
     on_its_word = graph.descendants(asked.task) if asked and mode in ("waive", "assert_done") else set()
     asserted = {asked.task} if asked and mode == "assert_done" else set()
     return Consequence(

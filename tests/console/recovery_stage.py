@@ -17,7 +17,10 @@ from console.theming import ThemedApp
 from engine.forecast.faults import Faults
 from engine.forecast.simulation import Simulation, everything_succeeds
 from engine.machine import reports as rep
-from engine.machine.events import Purpose
+from engine.machine.events import Origin, Purpose, TaskStarted
+from engine.machine.fold import replay
+from engine.machine.forking import Fork, fork, outlook
+from engine.machine.state import State
 from engine.plan.models import Plan, Task, parse_plan_data
 
 START = datetime(2026, 3, 14, 2, 0, tzinfo=UTC)
@@ -210,6 +213,33 @@ def failed_wave(**options: Any) -> Stage:
     return Stage(
         {"task": "switch", "attempt": 1, "class": "permanent", "reason": "gone"}, plan=plan, **options
     )
+
+
+def forked(**options: Any) -> Stage:
+    """A run gone on with from where `fill` was ready, although the original had started it after that."""
+    original = failure()
+    known = original.view.events
+    started = next(e.seq for e in known if isinstance(e, TaskStarted) and e.task == "fill")
+    kept, later = known[: started - 1], known[started - 1 :]
+    stage = Stage(begin=False, **options)
+    state = replay(State(stage.plan), kept)
+    news = fork(state, outlook(state, later, 0), FORK, START)
+    stage.simulation = Simulation(stage.plan, state=state)
+    stage.simulation.events += [*kept, *news]
+    stage.answer(rep.EngineResumed(actor="ana"))
+    return stage
+
+
+FORK = Fork(
+    run="again",
+    past=(Origin(run="first", path="/runs/first"),),
+    actor="ana",
+    checkpoint="cp-9000",
+    trigger="manual",
+    position_hash="",
+    file="cp-9000.json",
+    lost=(),
+)
 
 
 def two_questions(**options: Any) -> Stage:

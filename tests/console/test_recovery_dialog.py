@@ -120,7 +120,7 @@ async def test_looking_again_is_harmless_focused_and_goes_with_enter() -> None:
 
 async def test_a_rollback_step_in_doubt_is_not_called_a_failed_one() -> None:
     async with desk(stages.step_in_doubt()) as at:
-        assert "Did this rollback take effect?" in at.dialog.heading()
+        assert "In doubt: was it undone?" in at.dialog.heading()
         assert "in doubt" in at.facts
         assert at.focused == "g"
     async with desk(stages.rollback_step()) as at:
@@ -131,7 +131,9 @@ async def test_what_still_runs_is_named_and_nothing_is_run_beside_it() -> None:
     stage = stages.still_running()
     async with desk(stage) as at:
         assert "process 4711 (sh), process 4712 (sleep)" in at.facts
-        await at.press("r")
+        await at.press("d")
+        assert "What still runs of it is not ended, and goes on." in at.told
+        await at.press("escape", "r")
         assert not at.confirming
         assert "it still runs" in at.text("#notice")
         assert stage.reports == []
@@ -373,7 +375,7 @@ async def test_queued_questions_are_counted_and_can_be_gone_through() -> None:
         title = at.dialog.query_one("#dialog")
         assert "1 of 2 questions" in str(title.border_title)
         await at.press("up", "up", "up")
-        assert "Assuming: 1 other question answered with a retry" in at.text("#detail")
+        assert "Assuming: 1 other question answered so that it goes on" in at.text("#detail")
         await at.press("n")
         assert at.dialog.question == second
         assert "2 of 2 questions" in str(at.dialog.query_one("#dialog").border_title)
@@ -565,6 +567,22 @@ async def test_the_evidence_of_a_doubt_is_told_and_that_there_is_none() -> None:
         assert "evidence\nstill running: process 4711 (sh), process 4712 (sleep)" in at.facts
     async with desk(stages.doubt(plan=stages.small_plan(fill={"verify": None}))) as at:
         assert "none was found · it has no verify: only a look at the target tells" in at.facts
+
+
+async def test_a_doubt_since_a_fork_is_told_as_one() -> None:
+    """Nobody here has seen any attempt: what the original did after the checkpoint is not known."""
+    stage = stages.forked()
+    question = next(q.number for q in stage.view.state.questions.values() if q.task == "fill")
+    async with desk(stage, question=question) as at:
+        assert "In doubt: did it take effect?" in at.dialog.heading()
+        assert "in doubt\nafter the checkpoint" in at.facts
+        assert "evidence\nnone was found" in at.facts
+        assert "none that this run has seen" in at.facts
+        assert "runs fill again" in at.rows[2]
+        await at.press("r")
+        assert "twice does harm" in at.told
+        await at.press("y")
+        assert stage.decision.action == "retry"
 
 
 async def test_a_rollback_step_tells_how_far_the_rollback_is() -> None:

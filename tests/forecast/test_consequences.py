@@ -114,8 +114,8 @@ def what_happened(run: Chanced) -> dict[str, Any]:
     for event in since:
         match event:
             case ev.TaskStarted(task=name) if name not in others:
-                settled_or_asked = before.tasks[name].status not in ("pending", "ready", "waiting")
-                (again if before.tasks[name].attempts and settled_or_asked else fresh).add(name)
+                was_due = before.tasks[name].status in ("pending", "ready", "waiting")
+                (fresh if was_due else again).add(name)
             case ev.TaskBlocked(task=name):
                 blocked.add(name)
             case ev.TaskReset(task=name):
