@@ -102,7 +102,8 @@ class Terminal:
         while self.read():
             pass
         self.assert_given_back()
-        assert b"Traceback" not in self.raw
+        told = self.raw[self.raw.rfind(b"\x1b[?1049l") :]
+        assert b"Traceback" not in self.raw, told.decode(errors="replace")
         return self.child.wait()
 
     def assert_given_back(self) -> None:
