@@ -13,7 +13,6 @@ from engine.machine.decisions import answers
 from engine.machine.events import About, Action, DecisionMade, Mode
 from engine.machine.rollback import target_seq
 from engine.machine.state import Checkpoint, Question, State
-from engine.plan.durations import format_duration
 
 replace = msgspec.structs.replace
 
@@ -198,5 +197,6 @@ def _describe(checkpoint: Checkpoint, state: State) -> str:
     mark = TRIGGER[checkpoint.trigger]
     last = checkpoint is state.last_stable_checkpoint
     stable = ", last stable" if last else "" if checkpoint.stable else ", not stable"
-    age = format_duration(max(0.0, state.t - checkpoint.t))
-    return f"{checkpoint.id} {mark.glyph} {mark.word}, {age} ago{stable}"
+    today = state.at is not None and state.at.date() == checkpoint.at.date()
+    saved = checkpoint.at.strftime("%H:%M:%S" if today else "%d %b %H:%M")
+    return f"{checkpoint.id} {mark.glyph} {mark.word} {saved}{stable}"

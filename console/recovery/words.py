@@ -19,7 +19,9 @@ LONGEST_NAME = 20
 END = "The run"
 """The label of the line that tells how the run ends."""
 SOME = 5
-"""So many names are told where there is no room for all."""
+"""So many names are told beside a choice."""
+MANY = 40
+"""So many are told before it is confirmed, but for those that stay applied: these are all told."""
 
 
 class Outcome(NamedTuple):
@@ -41,10 +43,11 @@ class Line(NamedTuple):
     colour: str = ""
     joined: str = ", "
     after: str = ""
+    stays: bool = False
 
     @property
     def text(self) -> str:
-        return self.joined.join(self.names) + self.after
+        return self._some(len(self.names) if self.stays else MANY)
 
     @property
     def is_in_the_row(self) -> bool:
@@ -54,10 +57,13 @@ class Line(NamedTuple):
     @property
     def short(self) -> str:
         """The text, with as many names as there is room for beside a choice."""
-        more = len(self.names) - SOME
+        return self._some(SOME)
+
+    def _some(self, most: int) -> str:
+        more = len(self.names) - most
         if more < 2:
-            return self.text
-        return f"{self.joined.join(self.names[:SOME])} and {more} more{self.after}"
+            return self.joined.join(self.names) + self.after
+        return f"{self.joined.join(self.names[:most])} and {more:,} more{self.after}"
 
 
 def meaning(choice: Choice, case: Case) -> str:
@@ -114,8 +120,8 @@ def lines(outlook: Outlook | None) -> list[Line]:
         ended = [Line("Ends", found.ended, "warning")] if found.ended else []
         return [*ended, Line(END, ("goes on if that tells; otherwise you are asked again",))]
     told = [
-        Line("Cannot be undone", found.stays, "error", after=": no rollback is given"),
-        Line("Left applied", found.left, "warning"),
+        Line("Cannot be undone", found.stays, "error", after=": no rollback is given", stays=True),
+        Line("Left applied", found.left, "warning", stays=True),
         Line("Undone, in order", found.undone, "status-rolled-back", joined=" → "),
         Line("Blocked", found.blocked, "status-blocked"),
         Line("Runs again", found.reruns),

@@ -130,9 +130,14 @@ class RecoveryDialog(DecisionDialog):
         self.app.push_screen(OutputScreen(self.view, f"output of {attempt}", stem, lambda: lines))
 
     def action_whole(self) -> None:
-        lines = in_full(self.case)
+        lines = [*self._names_in_full(), *in_full(self.case)]
         task_id = self.case.task.id
         self.app.push_screen(OutputScreen(self.view, f"all of {task_id}", task_id, lambda: lines))
+
+    def _names_in_full(self) -> Iterator[str]:
+        """Every task that the choice to be confirmed is about."""
+        for line in self._follows(self._confirming) if self._confirming else ():
+            yield from (f"{line.label}:", *line.names, "")
 
     @property
     def _others(self) -> list[int]:

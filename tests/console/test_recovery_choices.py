@@ -65,7 +65,7 @@ def test_where_there_is_no_stable_checkpoint_the_default_is_the_start() -> None:
 
 def test_a_target_says_what_kind_of_checkpoint_it_is() -> None:
     titles = [choice.title for choice in targets(stages.rollback_scope().view.state)]
-    assert titles[0] == "cp-0005 ◆ phase, 1m ago, last stable"
+    assert titles[0] == "cp-0005 ◆ phase 00:20:00, last stable"
     assert titles[1].endswith(", not stable")
     assert titles[-1] == "start of the run"
 
@@ -98,6 +98,11 @@ def test_many_names_are_told_in_full_before_confirming_and_some_beside_a_choice(
     assert line.text == "a, b, c, d, e, f, g, h"
     assert line.short == "a, b, c, d, e and 3 more"
     assert outcome(_outlook(blocked=("x" * 40,))).changes == "blocks 1 task"
+    many = tuple(f"t{n}" for n in range(4000))
+    blocked, _ = lines(_outlook(blocked=many, run_ends="aborted"))
+    assert blocked.text.endswith("t39 and 3,960 more")
+    stays, _ = lines(_outlook(stays=many, run_ends="rolled_back"))
+    assert stays.text.endswith("t3998, t3999: no rollback is given")
 
 
 def test_an_end_far_off_is_told_by_the_clock_too() -> None:

@@ -545,6 +545,8 @@ async def test_what_is_cut_short_says_so_and_is_a_key_away() -> None:
         assert "DELETE FROM totals" in lines
         await at.press("escape")
         assert at.app.screen is at.dialog
+        await at.press("s", "s", "tab", "v")
+        assert list(at.app.screen.shown.lines[:4]) == ["Blocked:", "index", "check", "switch"]
 
 
 @pytest.mark.parametrize("make", [stages.failure, stages.still_running, stages.rollback_step])
