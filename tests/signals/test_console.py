@@ -75,7 +75,7 @@ def test_a_terminal_that_takes_nothing_holds_no_engine_up(program: Program, gate
     with started(program, plan) as terminal:
         gate.reached()
         terminal.shows("first", "running")
-        for number in range(100):
+        for number in range(60):
             terminal.resize(100 + number % 2, 30)
             os.kill(terminal.child.pid, signal.SIGWINCH)
             terminal.press("z")
@@ -92,7 +92,7 @@ def test_a_terminal_that_takes_nothing_holds_no_engine_up(program: Program, gate
 def test_a_terminal_that_takes_nothing_any_more_holds_no_end_up(program: Program, family: Family) -> None:
     with started(program, family.plan) as terminal:
         processes = family.reached()
-        for number in range(100):
+        for number in range(60):
             terminal.resize(100 + number % 2, 30)
             terminal.press("z")
         terminal.child.send_signal(signal.SIGTERM)

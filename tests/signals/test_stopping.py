@@ -9,7 +9,7 @@ from tests.cli.program import Gate, Program, await_event, ended, live, write_pla
 from tests.signals.family import Family
 from tests.signals.terminal import Terminal
 
-BOUND_S = 20.0
+BOUND_S = 30.0
 """Within which an engine has stopped, whatever its tasks do: 5 s of grace, and a slow machine."""
 
 
