@@ -202,7 +202,7 @@ you choose, scroll or drag; **f** lets it follow again, and takes back what was 
         if moved or self._dragged:
             self._dragged = True
             self._stay()
-            self.scroll_to(scroll.x + moved.x, scroll.y + moved.y, animate=False)
+            self.scroll_to(scroll.x + moved.x, scroll.y + moved.y, animate=False, immediate=True)
 
     def on_mouse_up(self) -> None:
         self._dragged_from = None
@@ -217,13 +217,17 @@ you choose, scroll or drag; **f** lets it follow again, and takes back what was 
     def action_pan(self, columns: int, steps: int) -> None:
         self._stay()
         if self._picture and columns:
-            self.scroll_to(x=self._picture.column_start(self.scroll_offset.x, columns), animate=False)
+            self.scroll_to(
+                x=self._picture.column_start(self.scroll_offset.x, columns), animate=False, immediate=True
+            )
         if steps:
-            self.scroll_to(y=self.scroll_offset.y + steps * _PAN_ROWS, animate=False)
+            self.scroll_to(y=self.scroll_offset.y + steps * _PAN_ROWS, animate=False, immediate=True)
 
     def action_page(self, pages: int) -> None:
         self._stay()
-        self.scroll_to(y=self.scroll_offset.y + pages * (self._body_height - 1), animate=False)
+        self.scroll_to(
+            y=self.scroll_offset.y + pages * (self._body_height - 1), animate=False, immediate=True
+        )
 
     def _stay(self) -> None:
         """Hold still what is being looked at, where there is anything to scroll."""

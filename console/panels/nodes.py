@@ -41,6 +41,8 @@ _TIMES = 14
 """Cells for times, where they are shown."""
 _NARROWEST = 8
 """A column is squeezed down to so many cells so that the whole graph can be seen."""
+_NARROW = 16
+"""Likewise, where some of the graph is collapsed."""
 _STRONG = frozenset({TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK})
 _AHEAD = frozenset({TaskStatus.PENDING, TaskStatus.READY})
 _WEAK = frozenset({TaskStatus.PENDING, TaskStatus.SUCCEEDED, TaskStatus.SKIPPED, TaskStatus.WAIVED})
@@ -128,12 +130,12 @@ def width_of(tasks: Mapping[str, Task], shown: Outline, level: Level, key: str) 
         digits = len(str(len(shown.groups[key])))
         if level is Level.MARKS:
             return Width(2 + digits, 2 + digits)
-        counts = 3 * (2 + digits)
-        return Width(2 + min(cell_len(shown.titles[key]), _LONGEST_TITLE) + counts, _NARROWEST)
+        title, count = 2 + min(cell_len(shown.titles[key]), _LONGEST_TITLE), 2 + digits
+        return Width(title + 3 * count, title + 2 * count)
     if level is Level.MARKS:
         return Width(1, 1)
     if level is Level.IDS:
-        return Width(2 + len(key), _NARROWEST)
+        return Width(2 + len(key), _NARROW if shown.groups else _NARROWEST)
     bare = 2 + len(key) + (_TIMES if level is Level.TIMES else _SHARE)
     name = one_line(tasks[key].name or "")
     wanted = bare + (min(1 + cell_len(name), _LONGEST_NAME) if name else 0)

@@ -11,6 +11,7 @@ from console.panels.timeline import CheckpointTimeline
 from console.theming import LIGHT
 from tests.console import fixtures
 from tests.console.panel_stage import PanelStage
+from tests.console.test_graph_hand import many
 
 Snap = Callable[..., bool]
 
@@ -23,6 +24,19 @@ def test_the_reference_plan_with_a_task_chosen(snap_compare: Snap) -> None:
 def test_a_failure_in_the_graph(snap_compare: Snap) -> None:
     stage = PanelStage(lambda: FrontierGraph(fixtures.question_open()), LIGHT)
     assert snap_compare(stage, terminal_size=(120, 16))
+
+
+def test_a_large_plan_with_the_rest_counted_by_phase(snap_compare: Snap) -> None:
+    stage = PanelStage(lambda: FrontierGraph(fixtures.told(many(), 0.5)))
+    assert snap_compare(stage, terminal_size=(140, 34))
+
+
+def test_names_and_times_with_matches_marked(snap_compare: Snap) -> None:
+    async def mark(pilot: Pilot[None]) -> None:
+        pilot.app.query_one(FrontierGraph).mark({"WP1.T002", "WP3.T004"})
+
+    stage = PanelStage(lambda: FrontierGraph(fixtures.reference_running()))
+    assert snap_compare(stage, terminal_size=(190, 30), press=["plus"], run_before=mark)
 
 
 def test_lanes_with_a_retry_and_what_is_expected(snap_compare: Snap) -> None:
