@@ -17,7 +17,15 @@ from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.waves import phase_order, wave_plan
 
-_TROUBLE = (TaskStatus.FAILED, TaskStatus.IN_DOUBT, TaskStatus.ROLLING_BACK, TaskStatus.ROLLED_BACK)
+_TROUBLE = (
+    TaskStatus.FAILED,
+    TaskStatus.IN_DOUBT,
+    TaskStatus.ROLLING_BACK,
+    TaskStatus.ROLLED_BACK,
+    TaskStatus.BLOCKED,
+)
+"""What one task of a part is makes the whole part be that: the gravest first."""
+_LEFT_OUT = (TaskStatus.SKIPPED, TaskStatus.WAIVED)
 _MOST = 12
 """More parts than this, and only _SHOWN of them are shown one by one."""
 _SHOWN = 5
@@ -47,11 +55,13 @@ _FITS = (
 
 @dataclass(frozen=True)
 class Part:
-    """A wave, a phase or a generation: how many of its tasks are settled, and how it stands."""
+    """A wave, a phase or a generation: how many of its tasks have succeeded, and how it stands."""
 
     title: str
     tasks: tuple[str, ...]
-    settled: int
+    succeeded: int
+    settled: bool
+    """Whether nothing more will happen in it."""
     mark: Mark
     barrier: bool
     """Whether a barrier stands behind it that has not been passed."""
@@ -113,7 +123,7 @@ class WavesStrip(Canvas, can_focus=False):
         ]
         if len(parts) <= _MOST:
             return parts
-        is_open = (number for number, part in enumerate(parts) if part.settled < len(part.tasks))
+        is_open = (number for number, part in enumerate(parts) if not part.settled)
         start = min(max(0, next(is_open, len(parts)) - 1), len(parts) - _SHOWN)
         before, shown, after = parts[:start], parts[start : start + _SHOWN], parts[start + _SHOWN :]
         return [*self._together(before, "before"), *shown, *self._together(after, "after")]
@@ -124,15 +134,14 @@ class WavesStrip(Canvas, can_focus=False):
 
     def _part(self, title: str, tasks: tuple[str, ...], *, barrier: bool) -> Part:
         counts = counts_of(self.view, tasks)
-        settled = sum(counts[status] for status in SETTLED)
-        trouble = next((status for status in _TROUBLE if counts[status]), None)
-        if trouble:
+        settled = sum(counts[status] for status in SETTLED) == len(tasks)
+        if trouble := next((status for status in _TROUBLE if counts[status]), None):
             status = trouble
-        elif settled == len(tasks):
-            status = TaskStatus.SUCCEEDED
+        elif settled:
+            status = next((status for status in _LEFT_OUT if counts[status]), TaskStatus.SUCCEEDED)
         else:
             status = TaskStatus.PENDING if counts[TaskStatus.PENDING] == len(tasks) else TaskStatus.RUNNING
-        return Part(one_line(title), tasks, settled, STATUS[status], barrier)
+        return Part(one_line(title), tasks, counts[TaskStatus.SUCCEEDED], settled, STATUS[status], barrier)
 
     def _barrier_words(self) -> tuple[Text, Text, Text]:
         """The barrier that is next: who waits there already and for what, or else what is left and how long;
@@ -182,9 +191,9 @@ class WavesStrip(Canvas, can_focus=False):
             title = clip(part.title, fit.other if weak else fit.title)
             pieces.append((part.mark.glyph, self.ink(part.mark.colour, bold=True)))
             pieces.append((f" {title}" if title else "", self.ink("quiet" if weak else "foreground")))
-            pieces.append((f" {part.settled}/{len(part.tasks)}", self.ink("quiet")))
+            pieces.append((f" {part.succeeded}/{len(part.tasks)}", self.ink("quiet")))
             if fit.bars and not weak:
-                full = part.settled * fit.bars // len(part.tasks)
+                full = part.succeeded * fit.bars // len(part.tasks)
                 pieces += [" ", ("━" * full, self.ink(part.mark.colour))]
                 pieces.append(("─" * (fit.bars - full), self.ink("frame")))
         return joined(pieces)

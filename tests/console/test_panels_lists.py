@@ -12,6 +12,8 @@ from console.panels.task import TaskPanel
 from console.panels.timeline import CheckpointTimeline
 from console.panels.waves import WavesStrip
 from console.run_view import RunView
+from engine.forecast.faults import Fault, Faults
+from engine.forecast.simulation import Simulation
 from engine.machine import events as ev
 from engine.plan.models import parse_plan_data
 from tests.console import fixtures
@@ -249,3 +251,17 @@ def test_a_task_that_has_not_run_says_what_it_waits_for(
     view: Callable[[], RunView], task_id: str, words: str
 ) -> None:
     assert any(words in line for line in play(lambda: task_panel(view(), task_id), (72, 29)).shown)
+
+
+def test_a_phase_whose_tasks_were_blocked_or_skipped_does_not_look_done() -> None:
+    plan = fixtures.shop_plan()
+    fault = Fault(task="check-orders", exit=1)
+    simulation = Simulation(plan, outcomes=Faults(faults=(fault,)).outcomes(), on_unknown="skip")
+    assert simulation.run().finished
+    view = RunView(plan)
+    view.fold(simulation.events)
+    shown = play(lambda: WavesStrip(view), (118, 1)).shown[0]
+    assert "✓ backfill 5/5" in shown
+    assert "⊘ validate 1/2" in shown
+    assert "■ switch 0/2" in shown
+    assert "■ contract" in shown
