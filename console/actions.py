@@ -125,7 +125,7 @@ ACTIONS: tuple[NamedAction, ...] = (
         "previous_panel", "shift+tab", "Previous panel", "Go to the panel before", "Panels",
         call="app.focus_previous",
     ),
-    NamedAction("jump", "J", "Jump", "Show a letter on each panel, and go to the one whose letter is pressed",
+    NamedAction("jump", "J", "Jump", "A letter on each panel: press it to go there",
                 "Panels"),
     NamedAction("zoom", "z", "Zoom", "Give the panel the whole screen, and back", "Panels", footer=True),
     NamedAction(
