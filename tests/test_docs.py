@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,3 +116,13 @@ def test_links_lead_to_files(page: Path) -> None:
         link["path"] for link in _LINK.finditer(page.read_text()) if not (page.parent / link["path"]).exists()
     ]
     assert broken == []
+
+
+def test_the_gallery_is_the_one_that_its_command_makes() -> None:
+    code = "import make_pictures; print(make_pictures.gallery(), end='')"
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "docs", capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "gallery.md").read_text() == made.stdout
+    shown = {f"{name}.svg" for name in re.findall(r"pictures/([\w-]+)\.svg", made.stdout)}
+    assert {path.name for path in (ROOT / "docs" / "pictures").iterdir()} == shown
