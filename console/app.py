@@ -29,7 +29,6 @@ from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
 from console.screens.finished import FinishedScreen
-from console.screens.help import HelpScreen
 from console.screens.recovery import RecoveryDialog
 from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackDialog
@@ -48,7 +47,7 @@ TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
 
-LOOK_AHEAD_SHARE = 150
+LOOK_AHEAD_SHARE = 50
 """Looking ahead rests this many times as long as it takes."""
 LOOK_AGAIN_TICKS = 15
 """So many ticks are between two looks ahead while nothing happens: then only the clock has moved."""
@@ -336,6 +335,8 @@ class ConsoleApp(ThemedApp):
         self.push_screen(self._summary())
 
     def action_help(self) -> None:
+        from console.screens.help import HelpScreen  # late: what it needs for its text takes a while to load
+
         self.run_screen.hint_taken()
         focused = self.run_screen.focused
         panel = (focused.HELP or "").strip() if focused and self.screen is self.run_screen else ""
