@@ -152,7 +152,7 @@ def draw(canvas: Canvas, line: Row, x: int, room: int, face: Face) -> None:
     end = line.put(x, face.glyph, glyph)
     parts = _group_parts(face, room - 2) if face.counts else _task_parts(face, room - 2)
     for number, (part, ink) in enumerate(parts):
-        end = line.put(end, f" {part}", text if number == 0 else colour(ink))
+        end = line.put(line.put(end, " ", colour(ink)), part, text if number == 0 else colour(ink))
     if face.cursor:
         line.tint(x, end, canvas.cursor)
     elif face.share and not face.dimmed:
