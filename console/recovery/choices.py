@@ -138,7 +138,7 @@ CHOICES: dict[About, tuple[Choice, ...]] = {
     "rollback_scope": (
         _RETRY,
         _skip(_SUBTREE, _WAIVE),
-        replace(_ROLL_BACK, title="Roll back all the same …"),
+        _ROLL_BACK,
         _ABORT,
     ),
 }

@@ -98,8 +98,8 @@ def where(case: Case, state: State) -> str:
     file = f" ({target.sqlite})" if target and target.sqlite else ""
     place = f"{action.on}{file}" if action.on else state.folder or "the plan's folder"
     last = case.attempts[-1] if case.attempts else None
-    lane = f" · lane {last.lane + 1}" if last and case.purpose == "run" else ""
-    return one_line(f"{action.kind.replace('_', ' ')} {'on' if action.on else 'in'} {place}") + lane
+    lane = f"lane {last.lane + 1} · " if last and case.purpose == "run" else ""
+    return lane + one_line(f"{action.kind.replace('_', ' ')} {'on' if action.on else 'in'} {place}")
 
 
 def told_of(attempt: Attempt) -> str:

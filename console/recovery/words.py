@@ -14,7 +14,7 @@ from engine.plan.durations import format_duration
 if TYPE_CHECKING:
     from engine.forecast.consequences import Consequence
 
-LONGEST_NAME = 20
+LONGEST_NAME = 16
 """Cells of a task's id up to which it is told in place of its number."""
 END = "The run"
 """The label of the line that tells how the run ends."""
@@ -93,17 +93,22 @@ def outcome(outlook: Outlook | None) -> Outcome:
     if found.depends:
         ends = f"ends {plural(len(found.ended), 'process', 'processes')}" if found.ended else ""
         return Outcome(ends or "changes nothing", "asks again if unclear")
-    parts = [
-        f"{_tasks(found.stays)} cannot be undone" if found.stays else "",
-        f"leaves {_tasks(found.left)} applied" if found.left else "",
-        f"undoes {_tasks(found.undone)}" if found.undone else "",
-        f"blocks {_tasks(found.blocked)}" if found.blocked else "",
-        f"runs {_tasks(found.reruns)} again" if found.reruns else "",
-        f"then {_tasks(found.may_run)} can run" if found.may_run else "",
-    ]
-    changes = ", ".join(part for part in parts if part) or (
-        "undoes nothing" if found.run_ends else "nothing else changes"
+    groups = (
+        (found.stays, "{} stays applied" if len(found.stays) == 1 else "{} stay applied"),
+        (found.left, "leaves {} applied"),
+        (found.undone, "undoes {}"),
+        (found.blocked, "blocks {}"),
+        (found.reruns, "reruns {}"),
+        (found.may_run, "then {} can run"),
     )
+    told = [(names, said) for names, said in groups if names]
+    if len(told) == 1:
+        changes = told[0][1].format(_tasks(told[0][0]))
+    else:
+        counts = (str(len(names)) if n else plural(len(names), "task") for n, (names, _) in enumerate(told))
+        changes = ", ".join(said.format(count) for count, (_, said) in zip(counts, told, strict=True))
+    if not changes:
+        changes = "undoes nothing" if found.run_ends else "nothing else changes"
     return Outcome(changes, _end(found, outlook.t).replace("in about ", "in ~"), bool(found.stays))
 
 

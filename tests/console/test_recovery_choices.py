@@ -85,7 +85,7 @@ def _outlook(**found: object) -> Outlook:
 
 def test_one_line_counts_and_the_list_names() -> None:
     outlook = _outlook(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=300.0)
-    assert outcome(outlook) == ("c cannot be undone, undoes 2 tasks", "rolled back in ~5m", True)
+    assert outcome(outlook) == ("1 task stays applied, undoes 2", "rolled back in ~5m", True)
     assert [(line.label, line.text) for line in lines(outlook)] == [
         ("Cannot be undone", "c: no rollback is given"),
         ("Undone, in order", "b → a"),
@@ -152,7 +152,7 @@ def test_in_waves_the_engines_own_place_is_offered_first() -> None:
 
 def test_dependants_that_may_run_are_counted_beside_what_runs_again() -> None:
     outlook = _outlook(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
-    assert outcome(outlook) == ("runs x again, then 2 tasks can run", "done in ~1m", False)
+    assert outcome(outlook) == ("reruns 1 task, then 2 can run", "done in ~1m", False)
 
 
 def test_what_is_not_possible_says_why_and_nothing_else() -> None:

@@ -580,7 +580,7 @@ async def test_a_doubt_since_a_fork_is_told_as_one() -> None:
         assert "in doubt\nafter the checkpoint" in at.facts
         assert "evidence\nnone was found" in at.facts
         assert "none that this run has seen" in at.facts
-        assert "runs fill again" in at.rows[2]
+        assert "reruns fill" in at.rows[2]
         await at.press("r")
         assert "twice does harm" in at.told
         await at.press("y")
@@ -591,7 +591,7 @@ async def test_a_rollback_step_tells_how_far_the_rollback_is() -> None:
     async with desk(stages.rollback_step()) as at:
         assert "1 attempt at this step · 2 of 5 undone on the way to the start, 2 left applied" in at.facts
         assert "undoes 3 tasks" in at.rows[0]
-        assert "leaves fill applied" in at.rows[1]
+        assert "leaves 1 task applied, undoes 2" in at.rows[1]
         assert "leaves 3 tasks applied" in at.rows[3]
 
 
@@ -609,7 +609,7 @@ async def test_a_failed_wave_is_rolled_back_to_its_barrier() -> None:
     barrier = next(c.id for c in stage.view.state.checkpoints.values() if c.trigger == "barrier")
     async with desk(stage, size=(120, 36)) as at:
         assert f"A rollback to {barrier} cannot undo tell" in at.facts
-        assert f"to {barrier}: tell cannot be undone, undoes fill" in at.rows[2]
+        assert f"to {barrier}: 1 task stays applied, undoes 1" in at.rows[2]
         await at.press("b", "1")
         await at.say("as planned")
         await at.press("enter", "y")
