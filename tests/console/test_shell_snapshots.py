@@ -7,8 +7,11 @@ import pytest
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
+from console.memory import Memory
+from console.preferences import Preferences
 from console.review import ReviewFacts
-from console.theming import DARK, LIGHT
+from console.settings import Settings
+from console.theming import OUR_THEMES
 from engine.machine import reports as rep
 from tests.console import fixtures
 from tests.console.shell_stage import START, Desk, LiveRun
@@ -64,11 +67,48 @@ def test_review(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "theme"), [((80, 24), DARK), ((120, 36), DARK), ((120, 36), LIGHT), ((200, 60), DARK)]
+    ("size", "theme"), [(size, theme) for theme in OUR_THEMES for size in ((80, 24), (120, 36), (200, 60))]
 )
 def test_run(snap_compare: Compare, size: tuple[int, int], theme: str) -> None:
-    app, run = _running(theme=theme)
+    app, run = _running(preferences=Preferences(Settings(theme=theme)))
     assert snap_compare(app, terminal_size=size, run_before=_at(_nothing, run))
+
+
+@pytest.mark.parametrize("size", [(60, 18), (100, 30)])
+def test_run_of_other_sizes(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app, run = _running()
+    assert snap_compare(app, terminal_size=size, run_before=_at(_nothing, run))
+
+
+def test_first_run(snap_compare: Compare) -> None:
+    app, run = _running(preferences=Preferences(memory=Memory()))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=_at(_nothing, run))
+
+
+def test_run_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app, run = _running()
+    assert snap_compare(app, terminal_size=(80, 24), run_before=_at(_nothing, run))
+
+
+def test_jump_mode(snap_compare: Compare) -> None:
+    app, run = _running()
+
+    async def jump(desk: Desk) -> None:
+        await desk.press("J")
+
+    assert snap_compare(app, terminal_size=(120, 36), run_before=_at(jump, run))
+
+
+def test_question_on_a_tiny_terminal(snap_compare: Compare) -> None:
+    app, run = _running()
+
+    async def put_aside(desk: Desk) -> None:
+        run.fail("b", "exit 1; it said: the list changed while it was being read", after=0)
+        await desk.settle()
+        await desk.press("escape")
+
+    assert snap_compare(app, terminal_size=(50, 10), run_before=_at(put_aside, run))
 
 
 def test_stop_dialog(snap_compare: Compare) -> None:
