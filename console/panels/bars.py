@@ -24,13 +24,16 @@ _GRAVEST = (
 class Piece(NamedTuple):
     """Cells from `begin` up to `end` of a lane. Of one bar: `spans` has it alone. Of several that are shorter
     than a cell: it has them all, and `busy` is the share of the cell in which one of them ran. Without any
-    the lane was idle. `number` is that of the first span on its track."""
+    the lane was idle. `number` is that of the first span on its track, `tasks` are those of the spans, and
+    `gravest` is the gravest of their statuses."""
 
     begin: int
     end: int
     spans: tuple[Span, ...] = ()
     busy: float = 0.0
     number: int = 0
+    tasks: frozenset[str] = frozenset()
+    gravest: TaskStatus = TaskStatus.SUCCEEDED
 
     @property
     def bar(self) -> Span | None:
@@ -43,9 +46,7 @@ class Piece(NamedTuple):
 
     @property
     def status(self) -> TaskStatus:
-        """The gravest among those of its spans."""
-        found = {span.status for span in self.spans}
-        return next((status for status in _GRAVEST if status in found), self.spans[0].status)
+        return self.gravest if self.crowded or not self.spans else self.spans[0].status
 
 
 def pieces(track: Track, axis: Axis, first: int, last: int, now: float) -> Iterator[Piece]:
@@ -63,16 +64,23 @@ def _piece(track: Track, axis: Axis, cell: int, last: int, now: float) -> Piece:
     if number is not None:
         span = track.spans[number]
         if not _short(span, axis, now):
-            return Piece(cell, min(axis.after(span.until(now)), last), (span,), number=number)
+            end = min(axis.after(span.until(now)), last)
+            return Piece(cell, end, (span,), number=number, tasks=frozenset((span.task,)))
     short = _shorter_ones(track, axis, cell, now)
     if short:
         start = axis.start + cell * axis.scale
         ran = track.busy(min(start + axis.scale, now)) - track.busy(min(start, now))
-        return Piece(cell, cell + 1, short, max(ran / axis.scale, 0.01))
+        tasks = frozenset(span.task for span in short)
+        return Piece(cell, cell + 1, short, max(ran / axis.scale, 0.01), tasks=tasks, gravest=_gravest(short))
     end = cell + 1
     while end < last and _is_idle(track, axis, end, now):
         end = _next_busy(track, axis, end, last)
     return Piece(cell, end)
+
+
+def _gravest(spans: tuple[Span, ...]) -> TaskStatus:
+    found = {span.status for span in spans}
+    return next((status for status in _GRAVEST if status in found), spans[0].status)
 
 
 def _short(span: Span, axis: Axis, now: float) -> bool:
@@ -104,3 +112,25 @@ def _next_busy(track: Track, axis: Axis, cell: int, last: int) -> int:
     if index == len(track.starts):
         return last
     return min(max(cell + 1, axis.cell(track.starts[index])), last)
+
+
+class Tiling:
+    """The pieces of a track from cell 0 on, kept from drawing to drawing: what is over does not change."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Track, Axis] | None = None
+        self._pieces: list[Piece] = []
+        self._over = 0
+        """Cells up to this one look as they will for ever."""
+
+    def pieces(self, track: Track, axis: Axis, last: int, now: float) -> list[Piece]:
+        """What `pieces` gives for the cells up to `last`."""
+        kept = self._pieces
+        if self._of is None or self._of[0] is not track or self._of[1] != axis:
+            self._of = track, axis
+            kept.clear()
+        while kept and (kept[-1].end > min(self._over, last) or not kept[-1].spans):
+            kept.pop()
+        kept.extend(pieces(track, axis, kept[-1].end if kept else 0, last, now))
+        self._over = max(0, axis.cell(track.starts[-1]) - 1) if track.starts else 0
+        return kept

@@ -14,6 +14,8 @@ from engine.machine.state import Checkpoint
 from engine.machine.transitions import RunStatus
 from engine.plan.durations import format_duration
 
+_MOST = 60
+"""More tasks than this are not all named."""
 _HASH = 16
 """So many digits of a hash tell it from any other."""
 
@@ -95,7 +97,9 @@ def content_facts(checkpoint: Checkpoint, content: dict[str, Any] | None, total:
 
 
 def _counted(names: Sequence[str], more: str = "", *, between: str = ", ") -> str:
-    return f"{len(names)}{more}: {between.join(names)}" if names else ""
+    """How many, and which: the first ones, where they are very many."""
+    rest = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return f"{len(names)}{more}: {between.join(names[:_MOST])}{rest}" if names else ""
 
 
 def _values(values: object) -> str:

@@ -35,9 +35,9 @@ def share_words(canvas: Canvas, history: History, lanes: int) -> Words:
 def waits_words(canvas: Canvas) -> Words:
     """What is on the frontier but held up, and why."""
     state = canvas.view.state
-    waiting = state.with_status(TaskStatus.WAITING)
-    if not waiting:
+    if not state.counts[TaskStatus.WAITING]:
         return []
+    waiting = state.with_status(TaskStatus.WAITING)
     mark = STATUS[TaskStatus.WAITING]
     more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     reason = one_line(state.tasks[waiting[0]].waiting_for)

@@ -1,7 +1,7 @@
 """The lanes: what each has done, does, and is expected to do, on one time axis."""
 
 import math
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
 from rich.cells import cell_len
 from textual import events
@@ -13,9 +13,10 @@ from console.look import STATUS, TRIGGER
 from console.messages import TaskSelected
 from console.outlook import Outlook
 from console.panels.axis import Axis
-from console.panels.bars import Piece, pieces
+from console.panels.bars import Piece, Tiling, pieces
 from console.panels.canvas import Canvas, Row, clip, joined
 from console.panels.history import History, Span, Track
+from console.panels.lane_rows import TAILS, Line, Tail, body_rows, tail_rows
 from console.panels.lane_words import bar_words, notes, percent, share_words, waits_words
 from console.panels.painting import Painter, Part
 from console.panels.window import Window
@@ -28,29 +29,7 @@ _PAN = 0.25
 _READABLE = 14
 """Cells that a bar of middling length takes when now is jumped to."""
 
-Kind = Literal["bar", "title", "names", "gap"]
-Tail = Literal["held", "undo", "notes", "caption"]
-
-
 _NOTHING = Track()
-
-
-class Line(NamedTuple):
-    """One row of the panel's body."""
-
-    kind: Kind
-    lane: int
-
-
-_TAILS: tuple[Tail, ...] = ("notes", "held", "undo", "caption")
-"""The rows below the lanes, in their order."""
-_SHAPES: tuple[tuple[Kind, ...], ...] = (
-    ("bar", "title", "names", "gap"),
-    ("bar", "title", "names"),
-    ("bar", "names"),
-    ("bar",),
-)
-"""The rows of a lane, from the most to the least."""
 
 
 class LanesPanel(Canvas, panel="lanes"):
@@ -89,10 +68,12 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
         """The cell that what happened goes up to."""
         self._coming = 0
         """The cell that what is expected begins with."""
-        self._shape = _SHAPES[-1]
         self._body: list[Line] = []
         self._tail: list[Tail] = []
         self._cursor: tuple[int, Span] | None = None
+        self._tilings: dict[int, Tiling] = {}
+        self._past: dict[int, list[Piece]] = {}
+        self._expectations: dict[int, tuple[tuple[Track, Axis, int], list[Piece]]] = {}
         self.hide_scrollbars()
 
     # -- choosing ----------------------------------------------------------------------------------
@@ -172,7 +153,7 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
         line = self._line_at(y)
         if line is None or not 0 <= cell < self._axis.cells:
             return None
-        for piece in (*self._past_of(line.lane), *self._expected_of(line.lane)):
+        for piece in (*self._past[line.lane], *self._expected_of(line.lane)):
             if piece.begin <= cell < piece.end and piece.spans:
                 return line.lane, piece.spans[len(piece.spans) // 2]
         return None
@@ -268,16 +249,16 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
         self._axis = self.window.axis(cells, self._length(), self.view.now_t, growing=self._open)
         self._tail = self._tail_for(self.room.height - _HEADS - self._lanes)
         room = self.room.height - _HEADS - len(self._tail)
-        shape = next((s for s in _SHAPES if len(s) * self._lanes <= room + (s[-1] == "gap")), _SHAPES[-1])
-        self._shape = shape
-        self._body = [Line(kind, lane) for lane in range(self._lanes) for kind in shape]
-        if self._body[-1].kind == "gap":
-            self._body.pop()
+        self._body = body_rows(self._lanes, room)
         self.virtual_size = Size(self.room.width, _HEADS + len(self._body) + len(self._tail))
         self._tail_top = min(_HEADS + len(self._body), self.room.height - len(self._tail))
         now = self._axis.cell(self.view.now_t)
         over = now if self._open else self._axis.after(self.view.now_t)
         self._over, self._coming = max(0, min(over, cells)), max(0, now + 1)
+        for lane in range(self._lanes):
+            track = self._history.lanes.get(lane, _NOTHING)
+            tiling = self._tilings.setdefault(lane, Tiling())
+            self._past[lane] = tiling.pieces(track, self._axis, self._over, self.view.now_t)
         line_at = now if self._open and 0 <= now < cells else None
         self._painter = Painter(self, self._axis, self._gutter, line_at, self.selected)
         self._painter.rule(
@@ -290,36 +271,28 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
     def needed_height(self) -> int:
         """As many rows as it takes to say all there is to say, with one row a lane."""
         self._history.follow()
-        return _HEADS + self._lanes + len(self._tail_for(len(_TAILS)))
+        return _HEADS + self._lanes + len(self._tail_for(len(TAILS)))
 
     def _tail_for(self, room: int) -> list[Tail]:
         """The rows below the lanes, as many as there is `room` for."""
-        history = self._history
-        wanted: list[Tail] = ["caption"]
-        if history.undo.spans:
-            wanted.insert(0 if history.undo.spans[-1].end is None else 1, "undo")
-        if history.held.spans:
-            wanted.append("held")
-        if history.barriers or history.taken_up or self._outlook.barriers:
-            wanted.append("notes")
-        kept = wanted[: max(room, 0)]
-        return [tail for tail in _TAILS if tail in kept]
+        return tail_rows(self._history, self._outlook, room)
 
     def _line_at(self, y: int) -> Line | None:
         row = y - _HEADS + self.scroll_offset.y
         inside = _HEADS <= y < self._tail_top
         return self._body[row] if inside and row < len(self._body) else None
 
-    def _past_of(self, lane: int) -> list[Piece]:
-        return self._pieces(self._history.lanes.get(lane, _NOTHING))
-
     def _expected_of(self, lane: int) -> list[Piece]:
+        """What is expected of it, from there on."""
         track = self._expected.get(lane) if self._open else None
-        return list(pieces(track, self._axis, self._coming, self._axis.cells, math.inf)) if track else []
-
-    def _pieces(self, track: Track) -> list[Piece]:
-        """What happened, up to the line at now."""
-        return list(pieces(track, self._axis, 0, self._over, self.view.now_t))
+        if track is None:
+            return []
+        key = track, self._axis, self._coming
+        known = self._expectations.get(lane)
+        if known is None or known[0] != key:
+            known = key, list(pieces(track, self._axis, self._coming, self._axis.cells, math.inf))
+            self._expectations[lane] = known
+        return known[1]
 
     # -- drawing -----------------------------------------------------------------------------------
 
@@ -372,18 +345,21 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
 
     def _draw_body(self, row: Row, line: Line) -> None:
         painter = self._painter
-        past, expected = self._past_of(line.lane), self._expected_of(line.lane)
+        past, expected = self._past[line.lane], self._expected_of(line.lane)
         busy = False
         if line.kind == "bar":
             self._draw_gutter(row, line.lane)
         if line.kind in ("bar", "title"):
-            part = Part(row=int(line.kind == "title"), rows=2 if "title" in self._shape else 1)
+            part = Part(
+                row=int(line.kind == "title"), rows=2 if Line("title", line.lane) in self._body else 1
+            )
             painter.past(row, self._history.lanes.get(line.lane, _NOTHING), past, part)
             painter.expected(row, expected, part, self.view.now_t)
             busy = bool(past) and past[-1].bar is not None and past[-1].bar.end is None
         elif line.kind == "names":
             painter.names(row, past, 0, self._over)
-            to_come = [piece for piece in expected if all(s.start > self.view.now_t for s in piece.spans)]
+            now = self.view.now_t
+            to_come = [piece for piece in expected if piece.spans and piece.spans[0].start > now]
             painter.names(row, to_come, self._coming, self._axis.cells)
         painter.through(row, self.wash("status-running", 0.3) if busy else None)
 
@@ -402,7 +378,8 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
         mark = STATUS[TaskStatus.WAITING if tail == "held" else TaskStatus.ROLLED_BACK]
         row.put(0, f"{mark.glyph} {'held up' if tail == 'held' else 'rollback'}", self.ink(mark.colour))
         track = self._history.held if tail == "held" else self._history.undo
-        self._painter.past(row, track, [piece for piece in self._pieces(track) if piece.spans], Part())
+        found = pieces(track, self._axis, 0, self._over, self.view.now_t)
+        self._painter.past(row, track, [piece for piece in found if piece.spans], Part())
         self._painter.through(row)
 
     def _draw_notes(self, row: Row) -> None:

@@ -81,6 +81,8 @@ class Painter:
         mark = STATUS[span.status]
         short = end - span.start < self.axis.scale
         cell = self.axis.cell((span.start + end) / 2) if short else self.ending_cell(end)
+        if self.now is not None:
+            cell = min(cell, self.now - 1)
         lit = span.task == self.selected
         style = self.canvas.wash(mark.colour, _TROUBLE_WASH) + self.canvas.ink(mark.colour, bold=True)
         self.put(row, cell, mark.glyph, self._lit(mark.colour) if lit else style)
@@ -116,7 +118,7 @@ class Painter:
     def _crowd(self, row: Row, piece: Piece, part: Part) -> None:
         """A cell of short bars, filled from below by the share of it in which one ran."""
         mark, canvas = STATUS[piece.status], self.canvas
-        lit = any(span.task == self.selected for span in piece.spans)
+        lit = self.selected in piece.tasks
         troubled = piece.status not in _UNMARKED
         full = (
             self._lit(mark.colour) if lit else canvas.wash(mark.colour, _TROUBLE_WASH if troubled else 0.35)
@@ -139,14 +141,19 @@ class Painter:
         for piece in pieces:
             if not piece.spans:
                 continue
-            lit = any(span.task == self.selected for span in piece.spans)
+            lit = self.selected in piece.tasks
             share = 0.4 if lit else _PLAN_WASH * (_SECOND if piece.number & 1 else 1)
             style = canvas.ink("foreground" if lit else "quiet") + canvas.wash("status-running", share)
             row.put(self.left + piece.begin, " " * (piece.end - piece.begin), style)
             span = piece.bar
             if span and span.start > now:
                 self._edge(row, piece, span, style)
+            if span and (span.start > now or not self._named_before(span, now)):
                 row.put(self.left + piece.begin + 1, self._words(span, self._room(piece), part), style)
+
+    def _named_before(self, span: Span, now: float) -> bool:
+        """Whether there is room for the name of a bar in that part of it that lies before now."""
+        return self.axis.cell(now) - self.axis.cell(span.start) > cell_len(span.task)
 
     # -- words -------------------------------------------------------------------------------------
 

@@ -28,8 +28,6 @@ from engine.machine.state import Checkpoint
 
 _LABEL = 15
 """Cells that the labels of what is said about a checkpoint take."""
-_MOST_LINES = 8
-"""Lines that one fact takes at most."""
 
 
 class CheckpointTimeline(Canvas, panel="checkpoints"):
@@ -50,8 +48,10 @@ opens that rollback; it is shown in full and confirmed before anything happens."
 
     chosen: str | None = None
     """The id of the checkpoint that is unfolded."""
-    _lines: tuple[tuple[str, Text], ...] = ()
-    """What comes next, and then the checkpoints, newest first; each line with the checkpoint it is about."""
+    _lines: tuple[tuple[str, Text | None], ...] = ()
+    """What comes next, and then the checkpoints, newest first; each line with the checkpoint it is about. The
+    headings of checkpoints are made as they are drawn: most are out of sight."""
+    _kept: frozenset[str] = frozenset()
 
     def __init__(
         self, view: RunView, *, name: str | None = None, id: str | None = None, classes: str | None = None
@@ -64,10 +64,10 @@ opens that rollback; it is shown in full and confirmed before anything happens."
             self.chosen = None  # the moment shown is before it
         if self.chosen:
             self._facts.follow()
-        lines = [("", self._next())]
-        kept = {checkpoint.id for checkpoint in self.view.state.kept_checkpoints()}
+        lines: list[tuple[str, Text | None]] = [("", self._next())]
+        self._kept = frozenset(checkpoint.id for checkpoint in self.view.state.kept_checkpoints())
         for checkpoint in reversed(self.view.state.checkpoints.values()):
-            lines.append((checkpoint.id, self._heading(checkpoint, checkpoint.id in kept)))
+            lines.append((checkpoint.id, None))
             if checkpoint.id == self.chosen:
                 lines += [(checkpoint.id, text) for text in self._details(checkpoint)]
         self._lines = tuple(lines)
@@ -126,8 +126,8 @@ opens that rollback; it is shown in full and confirmed before anything happens."
 
     # -- what there is to say ----------------------------------------------------------------------
 
-    def _heading(self, checkpoint: Checkpoint, kept: bool) -> Text:
-        mark = TRIGGER[checkpoint.trigger]
+    def _heading(self, checkpoint: Checkpoint) -> Text:
+        mark, kept = TRIGGER[checkpoint.trigger], checkpoint.id in self._kept
         quiet = self.ink("quiet")
         return joined(
             [
@@ -152,13 +152,10 @@ opens that rollback; it is shown in full and confirmed before anything happens."
         return [line for fact in facts for line in self._wrapped(fact)]
 
     def _wrapped(self, fact: Fact) -> list[Text]:
-        """`fact` in as many lines as it needs, but not in so many that nothing else is seen."""
-        words = Text(fact.text, style=self.ink(fact.colour))
-        wrapped = list(words.wrap(self.app.console, max(10, self.room.width - _LABEL)))
-        if len(wrapped) > _MOST_LINES:
-            seen = sum(len(line.plain.split()) for line in wrapped[: _MOST_LINES - 1])
-            left = len(fact.text.split()) - seen
-            wrapped[_MOST_LINES - 1 :] = [Text(f"… and {left} more", style=self.ink("quiet"))]
+        """`fact` in as many lines as it needs."""
+        wrapped = Text(fact.text, style=self.ink(fact.colour)).wrap(
+            self.app.console, max(10, self.room.width - _LABEL)
+        )
         heads = [f"   {fact.label:<{_LABEL - 3}}", *[" " * _LABEL] * (len(wrapped) - 1)]
         return [joined([(head, self.ink("quiet"))]) + line for head, line in zip(heads, wrapped, strict=True)]
 
@@ -174,5 +171,7 @@ opens that rollback; it is shown in full and confirmed before anything happens."
         if number >= len(self._lines):
             return self.blank()
         about, text = self._lines[number]
-        heading = number == 0 or self._lines[number - 1][0] != about
-        return self.text_strip(text, chosen=heading and bool(about) and about == self.chosen)
+        if text is None:
+            heading = self._heading(self.view.state.checkpoints[about])
+            return self.text_strip(heading, chosen=about == self.chosen)
+        return self.text_strip(text)

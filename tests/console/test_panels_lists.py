@@ -112,7 +112,7 @@ def test_a_chosen_checkpoint_says_what_the_engine_would_undo_and_what_it_holds()
         "   frontier    1: backfill-statuses",
         "   resources   1 of 2 writers, 1 of 1 lock orders in use",
         "   figures     3m24s into the run, 100% busy, 0s idle, 0 checkpoints before",
-        "   stands at   event 20, hash a1a1a1a1a1a1a1a1…, 2026-03-14 02:03:24 UTC",
+        "   stands at   event 18, hash a1a1a1a1a1a1a1a1…, 2026-03-14 02:03:24 UTC",
         *[""] * 8,
     ]
 
