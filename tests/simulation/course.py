@@ -37,6 +37,8 @@ Manner = Literal["fair", "meddling", "none"]
 """How an operator acts, if there is one."""
 _NOWHERE = Path("/simulation/plan.yaml")
 """The plan's file, as the run knows it; there is none."""
+_LONGEST_S = 100_000
+"""Virtual seconds in which every life comes to its end."""
 _TROUBLED = 6
 """Lives with faults, at most."""
 _FAIR = 12
@@ -141,7 +143,7 @@ class Course:
         # What an earlier engine made durable and told nobody of is known from now on.
         self.witness.follow(opened.events[len(self.witness.told) :])
         opened.runner.watched_by(self.witness.looks_at(seam))  # type: ignore[arg-type]
-        with anyio.fail_after(10_000_000):
+        with anyio.fail_after(_LONGEST_S):
             async with anyio.create_task_group() as beside:
                 if manner != "none":
                     beside.start_soon(operator.act, manner)

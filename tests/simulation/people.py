@@ -91,12 +91,13 @@ class Operator:
         if question.survivors:
             return [("resume", "look_again"), ("resume", "end_processes")]
         undoing = question.about == "rollback_step"
-        if self._reality.stands[question.task] == (0 if undoing else 1):
-            return [("skip", "assert_done")]
+        done: Choice = ("skip", "assert_done")
+        fitting = answers(state, question)
+        if self._reality.stands[question.task] == (0 if undoing else 1) and done in fitting:
+            return [done]
         if fair:
             return [("retry", None)]
-        lies = [("skip", "assert_done")]
-        return [choice for choice in answers(state, question) if choice not in lies]
+        return [choice for choice in fitting if choice != done]
 
     def _decide(self, question: Question, choice: Choice) -> None:
         action, mode = choice
