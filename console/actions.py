@@ -15,7 +15,7 @@ from textual.keys import format_key
 
 Scope = Literal["app", "review", "run", "panel"]
 Group = Literal["The run", "Panels", "Looking back", "The console", "In a panel"]
-GROUPS: tuple[Group, ...] = ("The run", "Panels", "Looking back", "The console", "In a panel")
+GROUPS: tuple[Group, ...] = ("The run", "In a panel", "Panels", "Looking back", "The console")
 Keymap = Mapping[str, str]
 """Keys (alternatives, with a comma between) by the id of an action."""
 
