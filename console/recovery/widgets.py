@@ -114,7 +114,7 @@ class Menu(OptionList):
 
     def _prompts(self) -> Iterable[Content]:
         """Titles, changes and ends in columns. Where there is too little room the changes are cut short, and
-        where that would leave nothing of them, the ends are left out."""
+        where that would leave nothing of them, or hide what is grave, the ends are left out."""
         told = [self._outcomes.get(choice.draft, UNKNOWN_YET) for choice in self.choices]
         changes = [
             f"to {choice.draft.to}: {outcome.changes}" if choice.targeted else outcome.changes
@@ -123,14 +123,18 @@ class Menu(OptionList):
         title = max((cell_len(choice.title) for choice in self.choices), default=0) + _GAP
         end = max((cell_len(outcome.end) for outcome in told), default=0)
         room = (self.scrollable_content_region.width or _WIDE) - _KEY - title - 2
-        if room - _GAP - end < _LEAST:
+        grave = (
+            change.partition(",")[0] for change, outcome in zip(changes, told, strict=True) if outcome.grave
+        )
+        if room - _GAP - end < max(_LEAST, *map(cell_len, grave), 0):
             end = -_GAP
-        most = min(room - _GAP - end, max(map(cell_len, changes), default=0))
+        ending = [cell_len(change) for change, outcome in zip(changes, told, strict=True) if outcome.end]
+        most = min(room - _GAP - end, max(ending, default=0))
         for choice, change, outcome in zip(self.choices, changes, told, strict=True):
             yield Content.assemble(
                 (f"{choice.key:{_KEY}}", "bold $accent"),
                 (choice.title + " " * (title - cell_len(choice.title)), "bold"),
-                coloured(fitted(change, most), "error" if outcome.grave else ""),
+                coloured(fitted(change, most if outcome.end else room), "error" if outcome.grave else ""),
                 " " * _GAP + outcome.end if end > 0 else "",
             )
 

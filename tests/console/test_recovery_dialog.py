@@ -614,3 +614,10 @@ async def test_a_failed_wave_is_rolled_back_to_its_barrier() -> None:
         await at.say("as planned")
         await at.press("enter", "y")
         assert (stage.decision.action, stage.decision.to) == ("rollback", barrier)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+async def test_what_stays_applied_is_not_cut_away(width: int) -> None:
+    async with desk(stages.failed_wave(), size=(width, 18)) as at:
+        assert "1 task stays applied" in at.rows[2]
+        assert ("rolled back in" in at.rows[2]) is (width == 80)
