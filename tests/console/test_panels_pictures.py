@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from textual.pilot import Pilot
 
+from console.outlook import look_ahead
 from console.panels.graph import FrontierGraph
 from console.panels.lanes import LanesPanel
 from console.panels.task import TaskPanel
@@ -40,18 +41,12 @@ def test_names_and_times_with_matches_marked(snap_compare: Snap) -> None:
 
 
 def test_lanes_with_a_retry_and_what_is_expected(snap_compare: Snap) -> None:
-    async def expect(pilot: Pilot[None]) -> None:
-        pilot.app.query_one(LanesPanel).set_forecast(
-            [
-                ("backfill-orders", 1, 132.0, 1050.0),
-                ("backfill-customers", 2, 756.0, 1500.0),
-                ("index-orders", 0, 1050.0, 1350.0),
-                ("check-orders", 1, 1050.0, 1290.0),
-            ]
-        )
+    def panel() -> LanesPanel:
+        view = fixtures.running()
+        view.expected = look_ahead(view.newest.clone(), view.graph, view.now_t)
+        return LanesPanel(view)
 
-    stage = PanelStage(lambda: LanesPanel(fixtures.running()))
-    assert snap_compare(stage, terminal_size=(110, 10), run_before=expect)
+    assert snap_compare(PanelStage(panel), terminal_size=(110, 12))
 
 
 def test_lanes_after_a_rollback(snap_compare: Snap) -> None:
@@ -68,5 +63,10 @@ def test_the_task_that_failed(snap_compare: Snap) -> None:
 
 
 def test_a_checkpoint_unfolded(snap_compare: Snap) -> None:
+    async def choose(pilot: Pilot[None]) -> None:
+        await pilot.press("down", "down", "down")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+
     stage = PanelStage(lambda: CheckpointTimeline(fixtures.finished()))
-    assert snap_compare(stage, terminal_size=(80, 14), press=["down", "down", "down"])
+    assert snap_compare(stage, terminal_size=(80, 14), run_before=choose)
