@@ -93,8 +93,8 @@ class Operator:
         undoing = question.about == "rollback_step"
         done: Choice = ("skip", "assert_done")
         fitting = answers(state, question)
-        if self._reality.stands[question.task] == (0 if undoing else 1) and done in fitting:
-            return [done]
+        if self._reality.stands[question.task] == (0 if undoing else 1):
+            return [done] if done in fitting else [("retry", None)]
         if fair:
             return [("retry", None)]
         return [choice for choice in fitting if choice != done]

@@ -28,7 +28,7 @@ class Reality:
         self.stands = dict.fromkeys((task.id for task in plan.tasks), 0)
         self.orphans: dict[Work, int] = {}
         self.running: set[str] = set()
-        self._idempotent = {task.id for task in plan.tasks if task.idempotent}
+        self.idempotent = {task.id for task in plan.tasks if task.idempotent}
         chance = Random(f"{seed} evidence")
         self._leaves_evidence = {task.id for task in plan.tasks if task.verify or chance.randrange(2)}
 
@@ -42,7 +42,7 @@ class Reality:
 
     def take_effect(self, task: str, purpose: ev.Purpose) -> None:
         self.stands[task] += 1 if purpose == "run" else -1
-        if task in self._idempotent:
+        if task in self.idempotent:
             self.stands[task] = min(self.stands[task], 1)
         if self.stands[task] not in (0, 1):
             raise Broken(f"{task} stands {self.stands[task]} times after a {purpose}")
