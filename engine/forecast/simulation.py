@@ -137,8 +137,16 @@ class Simulation:
             self._answer(cmd.SetTimer(key=checkpoints.TIMER, due_t=state.going_since_t + turns * every))
 
     def _is_looked_into(self, task: TaskState) -> bool:
-        asked = any(question.task == task.id for question in self.state.questions.values())
-        return not asked and (task.doubt == "rollback" or not self.state.rollback)
+        """Whether evidence about a task in doubt is on its way: not while its question is open, nor once that
+        was answered with a rollback or an abort."""
+        state = self.state
+        asked = any(question.task == task.id for question in state.questions.values())
+        since = max(state.taken_up_seq, task.ready_seq)
+        left_so = any(
+            made.task == task.id and made.action in ("rollback", "abort") and made.seq > since
+            for made in state.decisions
+        )
+        return not asked and not left_so and (task.doubt == "rollback" or not state.rollback)
 
     def run(self) -> State:
         """Run until the run ends, or until nothing more can happen without an operator."""

@@ -15,7 +15,8 @@ from engine.machine import reports as rep
 from engine.machine.decisions import answers, refusal
 from engine.machine.state import Question, State
 from engine.plan.models import FailureClass, Plan, Task
-from tests.machine.plans import random_plan
+from tests.machine.plans import plan, random_plan, task
+from tests.machine.world import World
 
 RUNS = int(os.environ.get("WESLEY_CAMPAIGN", "600"))
 CLASSES = (FailureClass.UNKNOWN, FailureClass.UNKNOWN, FailureClass.PERMANENT, FailureClass.TRANSIENT)
@@ -160,3 +161,14 @@ def _foretold_and_happened(rng: Random) -> bool:
         foretold[name] = list(foretold[name])
     assert happened == foretold, run.decided
     return True
+
+
+def test_a_doubt_that_was_answered_with_a_rollback_is_looked_into_no_more() -> None:
+    """It stays in doubt, whatever else is decided before the rollback can begin."""
+    made = plan(task("a"), task("b", duration=60.0), task("c", duration=60.0), task("d", duration=90.0))
+    world = World(made).lose("a").found("a", None)
+    world.decide("rollback", to="start").fail("b")
+    told = consequences(world.state, world.graph, world.question.number, "skip", "waive")
+    assert (told.undone, told.stays) == (("d", "c"), ())
+    world.decide("skip", "waive").succeed("c", "d").undo("d", "c")
+    assert world.status("a") == "in_doubt"
