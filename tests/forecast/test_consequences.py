@@ -14,7 +14,7 @@ from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.decisions import answers, refusal
 from engine.machine.state import Question, State
-from engine.plan.models import FailureClass, Plan, Task
+from engine.plan.models import FailureClass, Plan, Task, expected_duration
 from tests.machine.plans import plan, random_plan, task
 from tests.machine.world import World
 
@@ -93,6 +93,16 @@ class Chanced(Simulation):
             self.run()
 
 
+def never_together(plan: Plan) -> Plan:
+    """The plan, with no two tasks that take equally long: which of two that end at the same moment was first,
+    nobody can foretell. The lengths are such that their sums are exact."""
+    lengths = [expected_duration(task) + n / 1024 for n, task in enumerate(plan.tasks)]
+    tasks = [
+        task.model_copy(update={"duration": length}) for task, length in zip(plan.tasks, lengths, strict=True)
+    ]
+    return plan.model_copy(update={"tasks": tuple(tasks)})
+
+
 def _well(report: rep.Report) -> rep.Report:
     if isinstance(report, rep.Failed | rep.InDoubt):
         return rep.Succeeded(task=report.task, attempt=report.attempt, purpose=report.purpose)
@@ -145,11 +155,11 @@ def what_happened(run: Chanced) -> dict[str, Any]:
 @pytest.mark.parametrize("first", range(0, RUNS, 100))
 def test_what_is_foretold_is_what_then_happens(first: int) -> None:
     asked = [_foretold_and_happened(Random(seed)) for seed in range(first, first + 100)]
-    assert sum(asked) > 20, "hardly anything went wrong"
+    assert sum(asked) > 5, "hardly anything went wrong"
 
 
 def _foretold_and_happened(rng: Random) -> bool:
-    run = Chanced(random_plan(rng), rng)
+    run = Chanced(never_together(random_plan(rng)), rng)
     run.to_its_end()
     if run.foretold is None:
         return False  # nothing went wrong
