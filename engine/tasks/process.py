@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -19,7 +19,7 @@ from engine.plan.models import FailureClass
 from engine.tasks.base import Failed, InDoubt, Job, Outcome, cancelled
 from engine.tasks.classify import Verdict, failed, timed_out
 from engine.tasks.exits import out_of_memory_kills
-from engine.tasks.tree import TOKEN, Tree, adopt_orphans, mark_process, none_left
+from engine.tasks.tree import TOKEN, Tree, adopt_orphans, has_exited, mark_process, none_left
 
 LEFTOVER_GRACE_S = 0.5
 """Seconds that background processes get to finish by themselves once the first process has ended."""
@@ -67,15 +67,16 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
     kills_before = out_of_memory_kills()
     token = uuid4().hex
     result = bytearray()
-    with _Pipe() as output, _Pipe() as back:
+    with _Pipe() as output, _Pipe() if hands_back else nullcontext() as back:
         try:
             # First of all, so that a later engine finds what this one was killed over starting.
             job.on_process(mark_process(job, token))
-            child = _start(job, argv, token, output, back if hands_back else None)
+            child = _start(job, argv, token, output, back)
         except OSError as error:
             return _not_started(job, argv[0], error)
         output.close_writer()
-        back.close_writer()
+        if back:
+            back.close_writer()
         how: _How = "stop"
         left: list[psutil.Process] = []
         alone = False
@@ -84,7 +85,8 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
         try:
             async with anyio.create_task_group() as reading:
                 reading.start_soon(_read, output, job.output.write)
-                reading.start_soon(_read, back, partial(_collect, result))
+                if back:
+                    reading.start_soon(_read, back, partial(_collect, result))
                 try:
                     with suppress(OSError):
                         job.on_process(mark)
@@ -106,7 +108,7 @@ async def run_process(job: Job, argv: Sequence[str], *, hands_back: bool = False
         return cancelled("unknown")
     if how == "timeout":
         return timed_out(job, "unknown")
-    return Ended(code, bytes(result), out_of_memory_kills() > kills_before)
+    return Ended(code, bytes(result), code != 0 and out_of_memory_kills() > kills_before)
 
 
 def _start(
@@ -177,7 +179,7 @@ async def _exited(child: subprocess.Popen[bytes]) -> None:
 
 def _has_exited(child: subprocess.Popen[bytes]) -> bool:
     if sys.platform == "linux":
-        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return has_exited(child.pid)
     return child.returncode is not None
 
 
