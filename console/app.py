@@ -25,7 +25,6 @@ from console.notices import Notices, on_terminal
 from console.outlook import Outlook, look_ahead
 from console.palette import ActionCommands, MoreThemes, TaskCommands, ThemeCommands
 from console.panels.canvas import Canvas
-from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
 from console.screens.finished import FinishedScreen
@@ -34,6 +33,7 @@ from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackDialog
 from console.screens.run import Mode, Refreshable, RunScreen
 from console.screens.stop import StopChoice, StopDialog
+from console.settings.preferences import Preferences
 from console.status_line import title_text
 from console.theming import ThemedApp
 from engine.machine import events as ev

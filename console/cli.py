@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from console.exits import Exit, say, speak_of
-from console.streams import ready_streams, say_what_was_lost
+from console.terminal.streams import ready_streams, say_what_was_lost
 
 app = App(
     name="wesley-console",

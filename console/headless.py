@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from console.run_view import RunView
 from console.sentences import sentence
-from console.streams import hurry_readers
+from console.terminal.streams import hurry_readers
 from engine.journal.journal import Journal
 from engine.journal.naming import typed_name
 from engine.journal.public import public_json

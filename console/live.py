@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from console.app import ConsoleApp
-from console.cut_off import begin_and_cut_off
 from console.exits import Exit, exit_code
 from console.headless import closing_lines
-from console.leaving import leave_on_signals
-from console.preferences import load_preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
+from console.settings.preferences import load_preferences
+from console.terminal.leaving import leave_on_signals
+from console.training.cut_off import begin_and_cut_off
 from engine.forecast.consequences import expected_finish
 from engine.graph import Graph
 from engine.journal.rundir import RunDir, new_run_id, run_dir
@@ -36,7 +36,7 @@ from engine.runner.opening import OpenRun, Options, new_run, resumed_run
 from engine.runner.replanning import PlanDecision, keep_plan
 
 if TYPE_CHECKING:
-    from console.drills import LoadedDrill
+    from console.training.drills import LoadedDrill
 
 Opener = Callable[[], AbstractContextManager[OpenRun]]
 
@@ -188,7 +188,7 @@ def _taken_up(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_pla
 def show_drill(drill: "LoadedDrill", state_dir: Path, options: Options) -> Exit:
     """A drill on the console. Its briefing was the review: it starts at once, and ends with its report."""
     from console.screens.training import DrillReport
-    from console.training import render_score, score_drill
+    from console.training.score import render_score, score_drill
 
     plan = drill.plan.plan
     run_id = new_run_id(f"drill {drill.name}", datetime.now(UTC))

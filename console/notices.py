@@ -14,7 +14,7 @@ import anyio
 
 from console.look import one_line
 from console.run_view import RunView
-from console.settings import Settings
+from console.settings.file import Settings
 from console.status_line import question_text
 from engine.machine.events import QuestionOpened
 

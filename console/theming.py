@@ -10,7 +10,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from console.terminal import TerminalApp
+from console.terminal.driver import TerminalApp
 
 DARK = "wesley-dark"
 LIGHT = "wesley-light"

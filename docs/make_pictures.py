@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 
 from console.app import ConsoleApp
-from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.run_view import RunView
-from console.settings import Settings
+from console.settings.file import Settings
+from console.settings.preferences import Preferences
 from engine.forecast.faults import Fault, Faults
 from engine.forecast.simulation import EPOCH, Simulation
 from engine.machine import reports as rep

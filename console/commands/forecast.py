@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from console.commands.gantt import chart
 from console.commands.options import planned
 from console.exits import Exit
-from console.gantt import chart
 from engine.forecast.compare import Comparison, Forecast, compare
 from engine.forecast.published import Figures, Published, published_beside
 from engine.plan.durations import format_duration

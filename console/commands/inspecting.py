@@ -38,9 +38,9 @@ def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
 
 def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> Exit:
     from console.app import ConsoleApp
-    from console.leaving import show
-    from console.preferences import load_preferences
     from console.run_view import RunView
+    from console.settings.preferences import load_preferences
+    from console.terminal.leaving import show
     from engine.runner.kept import OutputShelf
 
     rundir = found_run(where, wanted)

@@ -10,9 +10,9 @@ class LeftAsItIs(Exception):
 
 def ask_about_plan(review: PlanReview) -> bool:
     """Let the operator decide on a screen. Raises LeftAsItIs."""
-    from console.leaving import show
-    from console.preferences import load_preferences
     from console.screens.replanning import PlanChangesApp
+    from console.settings.preferences import load_preferences
+    from console.terminal.leaving import show
 
     app = PlanChangesApp(review, load_preferences().theme)
     show(app)

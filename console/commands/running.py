@@ -41,7 +41,7 @@ def run_headless(
 
 def _headless(run: OpenRun, *, as_json: bool) -> Exit:
     from console.headless import carry_out, watcher_for
-    from console.streams import say_what_was_lost
+    from console.terminal.streams import say_what_was_lost
 
     code = exit_code(carry_out(run, actor(), watcher_for(run, as_json=as_json)))
     say_what_was_lost()  # what the run came to does not hang on it

@@ -4,8 +4,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from console.commands.options import actor, require_terminal, runs_dir, speed_of
-from console.drills import LoadedDrill, drill_titles
 from console.exits import Exit
+from console.training.drills import LoadedDrill, drill_titles
 
 if TYPE_CHECKING:
     from console.cli import Where
@@ -17,8 +17,8 @@ def train_on(name: str | None, speed: str | None, where: "Where") -> Exit:
             print(f"{known}: {title}")
         return Exit.OK
     require_terminal("run a drill's plan.yaml with --simulate and --faults")
-    from console.preferences import load_preferences
     from console.screens.training import choose_drill
+    from console.settings.preferences import load_preferences
 
     drill = choose_drill(name or "", load_preferences().theme)
     return _start(drill, speed, where) if drill else Exit.OK

@@ -72,10 +72,9 @@ def _label(t: float, step: float) -> str:
     minutes, seconds = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
     if step >= 60:
-        units = ((days, "d"), (hours, "h"), (minutes, "m"))
-    else:
-        units = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+        units.pop()
     first = next((n for n, (count, _) in enumerate(units) if count), len(units) - 1)
     told = [f"{count}{unit}" for count, unit in units[first:] if count or unit == units[-1][1]]
     if len(told) > 1 and told[-1].startswith("0"):

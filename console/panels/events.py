@@ -9,11 +9,11 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from console.event_filter import GROUPS, EventFilter
 from console.export import Export
 from console.look import plural
 from console.messages import LineRequested, MomentSelected, TaskSelected
 from console.panels.canvas import Canvas, joined
+from console.panels.event_filter import GROUPS, EventFilter
 from console.run_view import RunView
 from console.sentences import mark_of, sentence
 from engine.machine import events as ev

@@ -25,7 +25,7 @@ from console.panels.waves import WavesStrip
 from console.run_view import RunView
 from console.screens.finding import FindingScreen, FindLine
 from console.screens.jump import JumpScreen
-from console.small import summary
+from console.screens.small import summary
 from console.status_line import MomentLine, StatusLine
 
 Mode = Literal["live", "inspect", "train"]
@@ -36,8 +36,6 @@ TALL = 30
 ROOMY = 45
 LANES_FRAME = 2
 """Rows of the border of the lanes panel."""
-CHECKPOINTS = (4, 8)
-"""Rows of the checkpoints panel, border included: at the least, and at the most."""
 CHECKPOINTS = (4, 8)
 """Rows of the checkpoints panel, border included: at the least, and at the most."""
 LEFT = ("graph", "lanes", "checkpoints")
@@ -125,7 +123,6 @@ class RunScreen(FindingScreen):
     def refresh_view(self) -> None:
         self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
         self.panels["checkpoints"].styles.height = "1fr" if self.zoomed else self._checkpoints_height()
-        self.panels["checkpoints"].styles.height = "1fr" if self.zoomed else self._checkpoints_height()
         if self._selected and self._selected not in self.view.by_id:
             self._select_afresh(self.view.graph.critical_path[0])  # another plan: it is not in that any more
         self._follow()
@@ -183,12 +180,6 @@ class RunScreen(FindingScreen):
         graph has to suffer."""
         spare = len(self.view.state.lanes) if self.app.size.height >= ROOMY else 0
         return min(self.lanes_panel.needed_height + spare + LANES_FRAME, self.app.size.height * 2 // 5)
-
-    def _checkpoints_height(self) -> int:
-        """Less where that lets the graph be seen whole."""
-        height = self.panels["checkpoints"].styles.height
-        now = int(height.value) if height and height.is_cells else CHECKPOINTS[1]
-        return min(max(now - self.graph.lacking, CHECKPOINTS[0]), CHECKPOINTS[1])
 
     def _checkpoints_height(self) -> int:
         """Less where that lets the graph be seen whole."""

@@ -11,14 +11,14 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from console.drills import LoadedDrill, drill_titles, load_drill
-from console.leaving import show
 from console.look import one_line, plural
 from console.recovery.widgets import Fact, Hint, Hints
 from console.run_view import RunView
 from console.sentences import mark_of, sentence
+from console.terminal.leaving import show
 from console.theming import ThemedApp
-from console.training import Decision, DrillScore, headline, leftovers, score_drill, timing
+from console.training.drills import LoadedDrill, drill_titles, load_drill
+from console.training.score import Decision, DrillScore, headline, leftovers, score_drill, timing
 from engine.forecast.consequences import expected_finish
 from engine.graph import Graph
 from engine.machine.state import State

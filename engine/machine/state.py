@@ -197,7 +197,7 @@ class State:
         self.stopping: Stopping | None = None
         self.finished_t: float | None = None
         self.going_since_t = 0.0
-        """When the run last began to go on, by a start or a resume: checkpoints by time are counted from it."""
+        """When the run last began to go on, by a start or a resume; checkpoints by time count from it."""
 
     # -- derived ---------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import anyio
 import pytest
 
-from console.cut_off import begin_and_cut_off
-from console.drills import DRILLS, drill_titles, load_drill
-from console.training import score_drill
+from console.training.cut_off import begin_and_cut_off
+from console.training.drills import DRILLS, drill_titles, load_drill
+from console.training.score import score_drill
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import State

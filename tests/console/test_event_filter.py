@@ -6,7 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from console.event_filter import GROUPS, EventFilter
+from console.panels.event_filter import GROUPS, EventFilter
 from console.panels.events import EventsPanel
 from console.run_view import RunView
 from engine.machine import events as ev

@@ -10,12 +10,12 @@ import pytest
 
 from console.actions import ACTIONS, every_action
 from console.exits import Exit
-from console.keymap import CONFIRMS, canonical, may_meet, objections
-from console.memory import Memory
-from console.preferences import Preferences
 from console.recovery.choices import CONFIRM_KEY
 from console.screens.stop import StopDialog
-from console.settings import Settings, load_settings, render_settings
+from console.settings.file import Settings, load_settings, render_settings
+from console.settings.keymap import CONFIRMS, canonical, may_meet, objections
+from console.settings.memory import Memory
+from console.settings.preferences import Preferences
 from engine.plan.errors import PlanErrors
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from console.app import ConsoleApp
-from console.preferences import Preferences
 from console.review import ReviewFacts
 from console.screens.finished import FinishedScreen
 from console.screens.recovery import RecoveryDialog
@@ -17,7 +16,8 @@ from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackDialog
 from console.screens.run import RunScreen
 from console.screens.stop import StopDialog
-from console.settings import Settings
+from console.settings.file import Settings
+from console.settings.preferences import Preferences
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.transitions import RunStatus, TaskStatus

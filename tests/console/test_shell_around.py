@@ -13,14 +13,14 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from console.app import ConsoleApp
-from console.memory import Memory
 from console.notices import Notices
 from console.palette import MoreThemes, TaskCommands
-from console.preferences import Preferences
 from console.screens.jump import JumpScreen
 from console.screens.recovery import RecoveryDialog
 from console.screens.stop import StopDialog
-from console.settings import Settings
+from console.settings.file import Settings
+from console.settings.memory import Memory
+from console.settings.preferences import Preferences
 from console.status_line import title_text
 from engine.machine import events as ev
 from engine.machine import reports as rep

@@ -7,10 +7,10 @@ import pytest
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from console.memory import Memory
-from console.preferences import Preferences
 from console.review import ReviewFacts
-from console.settings import Settings
+from console.settings.file import Settings
+from console.settings.memory import Memory
+from console.settings.preferences import Preferences
 from console.theming import OUR_THEMES
 from engine.machine import reports as rep
 from tests.console import fixtures

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from console.drills import load_drill
-from console.training import Decision, DrillScore, headline, render_score, score_drill
+from console.training.drills import load_drill
+from console.training.score import Decision, DrillScore, headline, render_score, score_drill
 from engine.machine import reports as rep
 from engine.machine.events import RollbackStarted
 from tests.console import recovery_stage as stages

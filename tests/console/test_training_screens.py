@@ -3,9 +3,9 @@
 import pytest
 from textual.widgets import OptionList, Static
 
-from console.drills import drill_titles, load_drill
 from console.run_view import RunView
 from console.screens.training import DrillBriefing, DrillList, DrillReport, TrainingApp
+from console.training.drills import drill_titles, load_drill
 from engine.forecast.simulation import Simulation
 from engine.machine import reports as rep
 from engine.plan.errors import PlanErrors

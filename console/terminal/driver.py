@@ -15,7 +15,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
-from console.streams import Outlet, text_outlet
+from console.terminal.streams import Outlet, text_outlet
 
 _CATCH_UP_S = 0.25
 """Seconds between two looks at whether a terminal that stood still takes something again."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 
-from console.drills import LoadedDrill
+from console.training.drills import LoadedDrill
 from engine.journal.rundir import RunDir
 from engine.machine.events import Event, TaskStarted
 from engine.runner.feed import Feed

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from console.memory import Memory
-from console.settings import Settings, load_settings
+from console.settings.file import Settings, load_settings
+from console.settings.memory import Memory
 
 
 @dataclass(frozen=True)

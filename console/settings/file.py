@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from console.actions import GROUPS, Keymap, NamedAction, every_action
-from console.keymap import canonical, known_keys, objections, whole_keymap
+from console.settings.keymap import canonical, known_keys, objections, whole_keymap
 from console.theming import theme_names
 from engine.plan.errors import Finding, Place, PlanErrors, quote, visible
 from engine.plan.models import Strict

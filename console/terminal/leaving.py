@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import anyio
 
-from console.streams import hurry_readers
-from console.terminal import TerminalApp
+from console.terminal.driver import TerminalApp
+from console.terminal.streams import hurry_readers
 from engine.runner.signals import heed_signals
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from console.drills import LoadedDrill
 from console.look import one_line, plural
 from console.sentences import sentence
+from console.training.drills import LoadedDrill
 from engine.graph import Graph
 from engine.machine import events as ev
 from engine.plan.durations import format_duration
