@@ -60,12 +60,11 @@ def pieces(track: Track, axis: Axis, first: int, last: int, now: float) -> Itera
 
 
 def _piece(track: Track, axis: Axis, cell: int, last: int, now: float) -> Piece:
-    number = track.at(axis.middle(cell))
+    number = _long_one(track, axis, cell, now)
     if number is not None:
         span = track.spans[number]
-        if not _short(span, axis, now):
-            end = min(axis.after(span.until(now)), last)
-            return Piece(cell, end, (span,), number=number, tasks=frozenset((span.task,)))
+        end = min(axis.after(span.until(now)), last)
+        return Piece(cell, end, (span,), number=number, tasks=frozenset((span.task,)))
     short = _shorter_ones(track, axis, cell, now)
     if short:
         start = axis.start + cell * axis.scale
@@ -76,6 +75,16 @@ def _piece(track: Track, axis: Axis, cell: int, last: int, now: float) -> Piece:
     while end < last and _is_idle(track, axis, end, now):
         end = _next_busy(track, axis, end, last)
     return Piece(cell, end)
+
+
+def _long_one(track: Track, axis: Axis, cell: int, now: float) -> int | None:
+    """The number of the span that the middle of the cell lies in, unless it is shorter than a cell. One that
+    still grows has its end at `now`."""
+    middle = axis.middle(cell)
+    number = track.at(middle)
+    if number is None or _short(track.spans[number], axis, now):
+        return None
+    return number if middle < track.spans[number].until(now) else None
 
 
 def _gravest(spans: tuple[Span, ...]) -> TaskStatus:
@@ -101,9 +110,7 @@ def _shorter_ones(track: Track, axis: Axis, cell: int, now: float) -> tuple[Span
 
 
 def _is_idle(track: Track, axis: Axis, cell: int, now: float) -> bool:
-    number = track.at(axis.middle(cell))
-    long = number is not None and not _short(track.spans[number], axis, now)
-    return not long and not _shorter_ones(track, axis, cell, now)
+    return _long_one(track, axis, cell, now) is None and not _shorter_ones(track, axis, cell, now)
 
 
 def _next_busy(track: Track, axis: Axis, cell: int, last: int) -> int:
