@@ -15,8 +15,8 @@ from engine.journal.naming import typed_name
 from engine.plan.errors import visible
 
 if TYPE_CHECKING:
-    from engine.journal.integrity import Finding, VerifyReport
     from engine.journal.ownership import Owner
+    from engine.journal.report import Finding, VerifyReport
 
 _SHOWN_FINDINGS = 20
 

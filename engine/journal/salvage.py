@@ -16,7 +16,7 @@ import msgspec
 
 from engine.journal.checkpoints import Checkpoint, CheckpointUnreadable, read_checkpoint
 from engine.journal.errors import CannotFork, JournalUnreadable
-from engine.journal.integrity import VerifyReport
+from engine.journal.report import VerifyReport
 from engine.journal.rundir import RunDir
 from engine.journal.store import FORMAT, Meta, Row, connect, digest, genesis, has_log, link, read_meta
 from engine.journal.witness import Head, HeadUnreadable, read_head

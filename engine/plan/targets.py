@@ -14,9 +14,6 @@ from engine.plan.notes import Notes
 from engine.plan.passwords import passwords_in
 from engine.plan.paths import PathRefused, resolve_path
 
-EMBEDDED = "embedded"
-"""The conninfo of a PostgreSQL that the run starts for itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTargets:
