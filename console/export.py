@@ -34,6 +34,8 @@ class Export(NamedTuple):
 
 @runtime_checkable
 class Exportable(Protocol):
+    """What `y` and `w` can be asked of."""
+
     def export(self) -> Export: ...
 
 

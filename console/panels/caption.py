@@ -15,11 +15,13 @@ Parts = list[tuple[str, Style]]
 
 
 def of_plan(canvas: Canvas) -> Parts:
+    """What is said while no task is chosen."""
     count = plural(len(canvas.view.graph.order), "task")
     return [(f" {count}  ", canvas.ink("quiet")), (f"━━ {CRITICAL.word}", canvas.ink(CRITICAL.colour))]
 
 
 def of_task(canvas: Canvas, task_id: str) -> Parts:
+    """What is said of the chosen task."""
     view = canvas.view
     mark = STATUS[view.state.tasks[task_id].status]
     name = one_line(view.by_id[task_id].name or "")

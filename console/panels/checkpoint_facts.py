@@ -17,6 +17,8 @@ _REST = 20
 
 
 class ContentFound(Message):
+    """The file of `checkpoint` has been read; `content` is what it holds."""
+
     def __init__(self, checkpoint: str, content: dict[str, Any]) -> None:
         super().__init__()
         self.checkpoint = checkpoint

@@ -61,6 +61,7 @@ class Moment:
 
 
 def moment_of(view: RunView, rows: int) -> Moment:
+    """What the graph is to show first as things stand, where it has `rows` rows."""
     state = view.state
     by_status: dict[TaskStatus, list[str]] = {status: [] for status in _URGENT}
     if any(state.counts[status] for status in _URGENT):

@@ -50,6 +50,7 @@ class Ground:
 
 
 def ground_of(plan: Plan, graph: Graph) -> Ground:
+    """The ground of a plan; it takes a while with thousands of tasks, and stays while the plan is one."""
     parts = _parts(plan, graph)
     ranks: Sequence[Sequence[str]] = graph.generations
     waves: list[int] = []

@@ -145,5 +145,6 @@ def _sections(
 
 
 def counts_of(view: RunView, tasks: Iterable[str]) -> Counter[TaskStatus]:
+    """How many of `tasks` have which status, in the state shown."""
     states = view.state.tasks
     return Counter([states[task].status for task in tasks])

@@ -22,6 +22,8 @@ _Stroke = dict[int, int]
 
 @dataclass(frozen=True)
 class Cell:
+    """A character of the drawing, and the edges that run through it."""
+
     char: str
     edges: frozenset[Edge]
 

@@ -54,6 +54,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Foreseen(Message):
+    """What follows from `draft` has been worked out; `last` where no other draft is waited for."""
+
     def __init__(self, by: "Foresight", draft: Draft, outlook: Outlook, *, last: bool) -> None:
         super().__init__()
         self.by = by

@@ -44,6 +44,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def keys_text(actions: Sequence[NamedAction], keymap: Keymap) -> Content:
+    """The keys of `actions`, group by group."""
     lines: list[Content] = []
     for group in GROUPS:
         members = [action for action in actions if action.group == group]
@@ -59,6 +60,7 @@ def keys_text(actions: Sequence[NamedAction], keymap: Keymap) -> Content:
 
 
 def marks_text() -> Content:
+    """Every mark with its word."""
     lines = [Content.styled("Tasks", "bold $primary")]
     lines += [_mark(mark) for mark in (*STATUS.values(), CRITICAL)]
     lines += [Content(""), Content.styled("Checkpoints, by what caused them", "bold $primary")]

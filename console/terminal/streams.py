@@ -67,6 +67,7 @@ _standard: list[Outlet] = []
 
 
 def text_outlet(outlet: Outlet, encoding: str = "utf-8", *, by_line: bool = True) -> io.TextIOWrapper:
+    """A text stream to `outlet`; what `encoding` has no character for is replaced, never an error."""
     return io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "replace", line_buffering=by_line)
 
 
