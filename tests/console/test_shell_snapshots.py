@@ -27,6 +27,14 @@ def _in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to come is worked out again and again, without a rest."""
+    monkeypatch.setattr("console.app.TICK_S", 0.1)
+    monkeypatch.setattr("console.app.LOOK_AGAIN_TICKS", 0)
+    monkeypatch.setattr("console.app.LOOK_AHEAD_SHARE", 1)
+
+
 def _running(**options: Any) -> tuple[ConsoleApp, LiveRun]:
     run = LiveRun()
     run.begin()
