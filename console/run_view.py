@@ -10,7 +10,7 @@ from typing import Protocol
 
 from console.outlook import Outlook
 from engine.graph import Graph
-from engine.machine.events import Event
+from engine.machine.events import Event, QuestionOpened
 from engine.machine.fold import apply, replay
 from engine.machine.reports import AnyReport
 from engine.machine.state import State
@@ -116,6 +116,8 @@ class RunView:
         """Take in the newest events, in order."""
         for event in events:
             apply(self._live, event)
+            if isinstance(event, QuestionOpened):
+                self.expected = Outlook()  # it was that nobody would be asked
         self.events.extend(events)
         self.revision += 1
 

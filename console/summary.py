@@ -80,7 +80,7 @@ def _meaning(state: State) -> str:
     because = f" Reason: {reason}." if reason else ""
     if state.status is RunStatus.COMPLETED:
         if state.counts[TaskStatus.SUCCEEDED] == len(state.tasks):
-            return "Every task succeeded."
+            return "Every task succeeded." if not _on_their_word(state) else "Every task is done."
         return "The run is complete, but not every task ran: see what was skipped, waived or blocked."
     if state.status is RunStatus.ROLLED_BACK:
         to = state.rollback.to if state.rollback else ""
@@ -106,7 +106,14 @@ def _tasks(state: State) -> list[Line]:
             text = plural(len(ids), "task") if status is TaskStatus.PENDING else named(ids)
         if ids or status is TaskStatus.SUCCEEDED:
             lines.append(Line(STATUS[status].word, text, STATUS[status]))
+        if status is TaskStatus.SUCCEEDED and (asserted := _on_their_word(state)):
+            lines.append(Line("on your word", named(asserted)))
     return lines
+
+
+def _on_their_word(state: State) -> list[str]:
+    """What counts as done since an operator said so, and no attempt."""
+    return [task for task in state.with_status(TaskStatus.SUCCEEDED) if state.tasks[task].asserted_by]
 
 
 def named(ids: list[str]) -> str:

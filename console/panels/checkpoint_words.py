@@ -46,7 +46,7 @@ def consequence_facts(view: RunView, checkpoint: Checkpoint, outlook: Outlook | 
     if not found.undone and not found.stays:
         return [Fact("would undo", "nothing: all that has succeeded is in it", "quiet")]
     busy = ", ".join(view.state.in_flight)
-    left = format_duration(rounded(max(0.0, (found.finish_t or view.now_t) - view.now_t)))
+    left = format_duration(rounded(max(0.0, (found.finish_t or outlook.t) - outlook.t)))
     ends = found.run_ends.replace("_", " ")
     return _told(
         Fact("would undo", _counted(found.undone, between=" → "), "status-rolled-back"),
@@ -126,10 +126,12 @@ def next_words(view: RunView) -> str:
         return "none yet"
     if state.rollback or state.rollback_wanted:
         return "none while the run is rolled back"
-    if view.outlook.finish_t is None:
-        return "no other one can be foreseen" if view.read_only else "the next one is not known yet"
     coming = view.outlook.checkpoints
     upcoming = next((each for each in coming if each.t > view.now_t), None)
+    if upcoming is None and state.questions:
+        return "the next one depends on the answer"
+    if upcoming is None and view.outlook.finish_t is None:
+        return "no other one can be foreseen" if view.read_only else "the next one is not known yet"
     if upcoming is None:
         return "none is due before the end"
     left = upcoming.t - view.now_t

@@ -286,7 +286,24 @@ class DecisionDialog(ModalScreen[Decide | None]):
 
     @on(Input.Submitted)
     def _reasoned(self) -> None:
-        self.query_one("#told").focus()
+        if self._lacks_reason():
+            self._show()
+        else:
+            self._notice = ""
+            self._part("#notice", "")
+            self.query_one("#told").focus()
+
+    def _lacks_reason(self) -> bool:
+        """Whether a reason is needed and not there: then it is asked for."""
+        choice, confirm = self._confirming, self.query_one(Confirm)
+        if choice is None or not self._needs_reason(choice) or confirm.reason:
+            return False
+        self._notice = "A reason is needed: it is recorded with the decision."
+        confirm.reason_input.focus()
+        return True
+
+    def _needs_reason(self, choice: Choice) -> bool:
+        return self.dangerous(choice) and choice.draft.action != "retry"
 
     def on_descendant_focus(self) -> None:
         if self._menus:
@@ -308,7 +325,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
             self._confirming = choice
             self._read = outlook
             self.query_one(Confirm).display = True
-            self.query_one(Confirm).ask(needed=self.dangerous(choice) and choice.draft.action != "retry")
+            self.query_one(Confirm).ask(needed=self._needs_reason(choice))
         self._show()
 
     def _enter_menu(self) -> None:
@@ -342,11 +359,9 @@ class DecisionDialog(ModalScreen[Decide | None]):
         if choice is None or controls is None or not self._idle:
             self._show()
             return
-        confirm = self.query_one(Confirm)
         outlook = self._foresight.known.get(choice.draft)
-        if self.dangerous(choice) and choice.draft.action != "retry" and not confirm.reason:
-            self._notice = "A reason is needed: it is recorded with the decision."
-            confirm.reason_input.focus()
+        if self._lacks_reason():
+            pass
         elif outlook is None or outlook.seq != self.view.state.seq:
             self._notice = "What follows is being worked out: wait until it is shown."
         elif outlook.impossible:
@@ -363,7 +378,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
                 mode=draft.mode,
                 to=draft.to,
                 actor=self.actor,
-                reason=confirm.reason,
+                reason=self.query_one(Confirm).reason,
             )
             controls.report(self._sent)
         self._show()

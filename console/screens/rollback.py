@@ -8,8 +8,9 @@ from console.look import plural
 from console.recovery.choices import Choice, place, targets
 from console.recovery.dialog import DecisionDialog
 from console.recovery.foresight import Foresee, foresee
-from console.recovery.widgets import Fact
 from console.run_view import RunView
+from console.sentences import some_of
+from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 
 
@@ -21,6 +22,7 @@ class RollbackDialog(DecisionDialog):
     RollbackDialog.-short #dialog { height: auto; }
     RollbackDialog #facts { height: auto; margin-bottom: 1; }
     RollbackDialog #facts Static { height: auto; }
+    RollbackDialog.-cramped #facts { display: none; }
     """
     menu_title = "To where?"
     leave = "leave it"
@@ -42,15 +44,23 @@ class RollbackDialog(DecisionDialog):
         return choice.means.format(to=place(choice.draft.to))
 
     def compose_facts(self) -> ComposeResult:
-        state = self.view.state
-        busy = state.in_flight
-        done = state.counts[TaskStatus.SUCCEEDED]
         yield Static(
             Content(
                 "The tasks that have succeeded since then are undone, dependants first, and the run stops. "
                 "Those without a rollback stay applied."
             )
         )
-        yield Fact("succeeded", plural(done, "task"))
-        if busy:
-            yield Fact("in flight", f"{', '.join(busy)}: finished first, then undone as well")
+        yield Static(_standing(self.view.newest), id="standing")
+
+    def refresh_view(self) -> None:
+        if self.is_mounted:
+            self.query_one("#standing", Static).update(_standing(self.view.newest))
+        super().refresh_view()
+
+
+def _standing(state: State) -> Content:
+    """How far the run is: it goes on while the operator reads."""
+    done = f"{plural(state.counts[TaskStatus.SUCCEEDED], 'task')} succeeded so far."
+    busy = state.in_flight
+    first = f" What is in flight finishes first: {some_of(busy)}." if busy else ""
+    return Content(f"{done}{first}")

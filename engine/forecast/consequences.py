@@ -4,7 +4,7 @@ Everything else is taken to go well: what is in flight succeeds in its expected 
 succeeds, and other open questions are answered with a retry.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,8 @@ from engine.machine.decisions import answers, refusal
 from engine.machine.events import Action, Event, Mode, TaskRolledBack, TaskStarted
 from engine.machine.state import State
 from engine.machine.transitions import FRONTIER, TaskStatus
+
+Answering = Callable[[State], rep.Decide | None]
 
 
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,24 +110,25 @@ def expected_finish(state: State, graph: Graph) -> float | None:
 
 def expected_end(state: State, graph: Graph) -> State:
     """The run as it will have been, if all goes as expected from here. `state` is not touched."""
-    return _gone_on(state, graph, keep_events=False).run()
+    return _gone_on(state, graph, answering=_answer, keep_events=False).run()
 
 
 class Course(NamedTuple):
-    """How a run is expected to go on: the state it ends in, and the events up to there."""
+    """How a run is expected to go on: the state it gets to, and the events up to there."""
 
     end: State
     events: list[Event]
 
 
 def expected_course(state: State, graph: Graph) -> Course:
-    """What is to happen until the run ends, if all goes as expected from here. `state` is not touched."""
-    simulation = _gone_on(state, graph, keep_events=True)
+    """What is to happen until the run ends, or until an operator must answer: nothing is foretold that
+    hangs on an answer. Else all goes as expected from here. `state` is not touched."""
+    simulation = _gone_on(state, graph, answering=None, keep_events=True)
     return Course(simulation.run(), simulation.events)
 
 
-def _gone_on(state: State, graph: Graph, *, keep_events: bool) -> Simulation:
-    simulation = Simulation(state.plan, graph, state, answering=_answer, keep_events=keep_events)
+def _gone_on(state: State, graph: Graph, *, answering: Answering | None, keep_events: bool) -> Simulation:
+    simulation = Simulation(state.plan, graph, state, answering=answering, keep_events=keep_events)
     simulation.take_up()
     if state.operator_pause is not None:
         simulation.report(rep.Continue(actor="preview"))

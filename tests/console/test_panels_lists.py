@@ -86,6 +86,11 @@ def test_checkpoints_and_which_one_comes_next_and_why() -> None:
     assert waves[0] == " ◌ next in about 1m: ‖ wave backfill complete"
 
 
+def test_no_checkpoint_is_promised_that_hangs_on_an_answer() -> None:
+    shown = play(lambda: CheckpointTimeline(foreseen(fixtures.question_open())), (80, 4)).shown
+    assert shown[0] == "   the next one depends on the answer"
+
+
 def test_of_a_moment_that_is_looked_back_at_the_record_says_what_came_next() -> None:
     view = fixtures.finished()
     view.show_past(20)

@@ -72,7 +72,11 @@ async def test_a_dangerous_answer_takes_its_keys_a_reason_and_the_confirming_key
         assert at.confirming
         if reason_needed:
             assert isinstance(at.dialog.focused, Input)
-            await at.press("enter", "y")
+            await at.press("enter")
+            assert "reason is needed" in at.text("#notice")
+            assert isinstance(at.dialog.focused, Input)
+            await at.press("tab", "y")
+            assert len(stage.reports) == already
             assert "reason is needed" in at.text("#notice")
             await at.say("late")
         await at.press("enter")

@@ -53,7 +53,7 @@ async def test_it_takes_a_target_a_reason_and_the_confirming_key() -> None:
     async with desk(stage) as at:
         await at.press("0")
         assert isinstance(at.dialog.focused, Input)
-        await at.press("enter", "y")
+        await at.press("enter")
         assert "reason is needed" in at.text("#notice")
         await at.say("wrong totals")
         await at.press("enter", "enter", "0")
@@ -65,6 +65,26 @@ async def test_it_takes_a_target_a_reason_and_the_confirming_key() -> None:
         await at.refresh()
         assert at.results == [decision]
         assert stage.view.state.status == "rolled_back"
+
+
+async def test_how_far_the_run_is_follows_the_run_and_promises_nothing() -> None:
+    stage = Stage(begin=False)
+    stage.simulation.begin()
+    stage.view.fold(stage.simulation.events)
+    async with desk(stage) as at:
+        assert at.text("#standing").startswith("0 tasks succeeded so far. What is in flight finishes first: ")
+        stage.simulation.schedule(15 * 60, rep.Pause(actor="ana"))
+        stage.go_on()
+        await at.refresh()
+        assert at.text("#standing") == f"{stage.view.state.settled} tasks succeeded so far."
+
+
+async def test_in_a_tiny_terminal_the_choices_come_before_the_facts() -> None:
+    stage = paused()
+    async with at_desk(stage, RollbackDialog(stage.view, actor="ana"), size=(40, 10)) as at:
+        assert not at.dialog.query_one("#facts").display
+        assert at.rows[0].startswith("1  ")
+        assert at.dialog.query_one("Menu").region.height > 0
 
 
 async def test_the_place_asked_for_is_the_one_offered_first() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from console.look import RUN, STATUS, TRIGGER, one_line
-from console.outlook import look_ahead
+from console.outlook import Outlook, look_ahead
 from console.review import bounds, checkpoint_rules, groups, irreversible, retry_rules, risky, target_text
 from console.run_view import RunView
 from console.status_line import fitted, moment_parts, rounded, status_parts
@@ -155,6 +155,17 @@ def test_a_task_that_is_late_is_expected_to_end_now() -> None:
     assert outlook.finish_t == 3600 + 10 * 60 + 5 * 60
 
 
+def test_nothing_is_expected_that_hangs_on_an_answer() -> None:
+    run = live()
+    run.view.expected = look_ahead(run.view.newest.clone(), run.view.graph, run.t)
+    run.fail("b")
+    view = run.taken_in().view
+    assert view.outlook == Outlook()  # it presumed that nobody would be asked
+    outlook = look_ahead(view.newest.clone(), view.graph, run.t)
+    assert outlook.finish_t is None
+    assert {task for task, *_ in outlook.bars} == {"c"}
+
+
 # -- the review ------------------------------------------------------------------------------------
 
 
@@ -211,6 +222,20 @@ def test_no_run_is_shorter_than_its_bounds() -> None:
 def test_a_run_that_succeeded_needs_no_resume() -> None:
     summary = summarise(fixtures.finished())
     assert (summary.meaning, summary.resume) == ("Every task succeeded.", "")
+
+
+def test_what_is_done_on_an_operators_word_alone_is_named() -> None:
+    run = live()
+    run.fail("b")
+    question = min(run.machine.state.questions)
+    run.report(rep.Decide(question=question, action="skip", mode="assert_done", actor="ana"))
+    run.succeed("c")
+    run.succeed("d")
+    run.succeed("e")
+    summary = summarise(run.taken_in().view)
+    told = {line.label: line.text for line in summary.lines}
+    assert summary.meaning == "Every task is done."
+    assert (told["succeeded"], told["on your word"]) == ("5 of 5 tasks", "1: b")
 
 
 def test_an_aborted_run_tells_how_to_go_on() -> None:
