@@ -163,9 +163,9 @@ class ConsoleApp(ThemedApp):
 
     async def _keep_looking_ahead(self) -> None:
         """Work out again and again, beside the screen, when the run is done; never at much cost, and seldom
-        where nothing happens."""
+        where nothing happens. A run that had ended begins again a moment after it is taken up."""
         foreseen, next_due = -1, 0.0
-        while not self.view.newest.finished:
+        while not self.engine_gone:
             began, revision = monotonic(), self.view.revision
             if self.live and (revision != foreseen or began >= next_due):
                 self.outlook = await self._look_ahead()
@@ -173,7 +173,8 @@ class ConsoleApp(ThemedApp):
                 foreseen, next_due = revision, monotonic() + LOOK_AGAIN_TICKS * self._tick_s
             await anyio.sleep(max(self._tick_s, LOOK_AHEAD_SHARE * (monotonic() - began)))
         self.outlook = None
-        self.run_screen.show_outlook(Outlook(None))
+        if self.run_screen.is_mounted:
+            self.run_screen.show_outlook(Outlook(None))
 
     async def _look_ahead(self) -> Outlook:
         twin, graph, now_t = self.view.newest.clone(), self.view.graph, self.view.now_t

@@ -120,6 +120,20 @@ async def test_when_it_is_done_comes_from_the_machine_itself() -> None:
         assert ("e", 0, 1800.0, 2100.0) in desk.app.outlook.bars
 
 
+async def test_a_run_that_had_ended_has_an_outlook_again_once_it_is_taken_up() -> None:
+    run = LiveRun()
+    run.begin()
+    run.report(rep.Stop(actor="ana", reason="lunch"))
+    run.succeed("a", "b")
+    assert run.taken_in().view.newest.finished
+    async with console(run) as desk:
+        run.happens(rep.EngineResumed(actor="ana"))
+        while desk.app.outlook is None:
+            await desk.pilot.pause()
+        await desk.settle()
+        assert "done in about" in desk.status
+
+
 async def test_an_engine_that_is_gone_is_said_so_and_leaving_is_free() -> None:
     async with running() as desk:
         desk.run.feed.close()
