@@ -15,6 +15,9 @@ _STEPS = (
 )
 _LABEL = 11
 """Cells between two labels, at least."""
+_TENTHS = 9.95
+"""Below so many seconds a duration is told to the tenth anyway."""
+_HAIR = 1e-6
 _PARTS = 8
 """A round length has this many round parts at least, so that it is little more than what is needed."""
 _SLACK = 1.3
@@ -50,12 +53,12 @@ class Axis:
 
     def ticks(self) -> list[tuple[int, str]]:
         """Cells with their labels, far enough apart to be read."""
-        step = _step(_LABEL * self.scale)
-        longest = len(_label(math.floor(self.end / step) * step, step)) + 3
-        if longest > _LABEL:
-            step = _step(longest * self.scale)
-        first = math.ceil(self.start / step)
-        last = math.floor(self.end / step)
+        ticks = self._every(_step(_LABEL * self.scale))
+        longest = max((len(label) for _, label in ticks), default=0) + 3
+        return ticks if longest <= _LABEL else self._every(_step(longest * self.scale))
+
+    def _every(self, step: float) -> list[tuple[int, str]]:
+        first, last = math.ceil(self.start / step), math.floor(self.end / step)
         return [(self.cell(n * step), _label(n * step, step)) for n in range(first, last + 1)]
 
 
@@ -66,9 +69,9 @@ def _step(least: float) -> float:
 
 def _label(t: float, step: float) -> str:
     """`t` to the unit that ticks `step` apart differ in."""
-    if step >= 3600 or t < 60:
+    if step >= 3600 or t < _TENTHS:
         return format_duration(t)
-    whole = round(t)
+    whole = math.floor(t + _HAIR)
     minutes, seconds = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -79,7 +82,8 @@ def _label(t: float, step: float) -> str:
     told = [f"{count}{unit}" for count, unit in units[first:] if count or unit == units[-1][1]]
     if len(told) > 1 and told[-1].startswith("0"):
         told.pop()
-    fraction = f"+{round((t - math.floor(t)) * 1000)}ms" if step < 1 and t % 1 >= 0.0005 else ""
+    thousandths = round((t - whole) * 1000)
+    fraction = f"+{thousandths}ms" if step < 1 and thousandths else ""
     return "".join(told) + fraction
 
 
