@@ -7,8 +7,9 @@ the operator chose. It never decides anything about the run, and the engine neve
 import getpass
 from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -20,24 +21,25 @@ from textual.timer import Timer
 
 from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
 from console.look import one_line
-from console.messages import RollbackRequested
+from console.messages import Refreshable, RollbackRequested
 from console.notices import Notices, on_terminal
 from console.outlook import Outlook, look_ahead
 from console.palette import ActionCommands, MoreThemes, TaskCommands, ThemeCommands
 from console.panels.canvas import Canvas
 from console.review import ReviewFacts
 from console.run_view import RunView
-from console.screens.finished import FinishedScreen
-from console.screens.recovery import RecoveryDialog
 from console.screens.review import ReviewScreen
-from console.screens.rollback import RollbackDialog
-from console.screens.run import Mode, Refreshable, RunScreen
-from console.screens.stop import StopChoice, StopDialog
 from console.settings.preferences import Preferences
 from console.status_line import title_text
 from console.theming import ThemedApp
 from engine.machine import events as ev
 from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
+
+# What comes after the review is imported where it is shown, and `_load_the_rest` has it ready by then: so the
+# first screen is there in two thirds of the time.
+if TYPE_CHECKING:
+    from console.screens.run import Mode, RunScreen
+    from console.screens.stop import StopChoice
 
 REPAINT_S = 1 / 15
 """Seconds between repaints, at the least: events that arrive in between are drawn together."""
@@ -59,6 +61,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _load_the_rest() -> None:
+    import console.screens.recovery
+    import console.screens.run  # noqa: F401
+
+
 class ConsoleApp(ThemedApp):
     """Shows `view`, live or as a record.
 
@@ -78,7 +85,7 @@ class ConsoleApp(ThemedApp):
         self,
         view: RunView,
         *,
-        mode: Mode = "live",
+        mode: "Mode" = "live",
         events: AsyncIterable[Sequence[ev.Event]] | None = None,
         review: ReviewFacts | None = None,
         on_confirm: Callable[[], None] = lambda: None,
@@ -100,9 +107,8 @@ class ConsoleApp(ThemedApp):
         self.leaving = False
         self.outlook: Outlook | None = None
         self.keymap = settings.keymap
-        self.run_screen = RunScreen(
-            view, mode=mode, now=now, speed=speed, keymap=self.keymap, hint=self.memory.give_hint
-        )
+        self._now = now
+        self._speed = speed
         self.notices = Notices(
             settings, write=self._to_terminal, tell=self._tell_quietly, rehearsal=mode == "train"
         )
@@ -110,7 +116,7 @@ class ConsoleApp(ThemedApp):
         self._review = review
         self._on_confirm = on_confirm
         self.folder = folder
-        self._summary = summary or (lambda: FinishedScreen(view, folder))
+        self._summary = summary or self._finished
         self._tick_s = TICK_S if speed == 1.0 else FAST_TICK_S
         self._offered: set[int] = set()
         self._summary_due = False
@@ -119,11 +125,30 @@ class ConsoleApp(ThemedApp):
         self._repaint_cost = 0.0
         self._available: list[str] = []
 
+    @cached_property
+    def run_screen(self) -> "RunScreen":
+        from console.screens.run import RunScreen
+
+        return RunScreen(
+            self.view,
+            mode=self.mode,
+            now=self._now,
+            speed=self._speed,
+            keymap=self.keymap,
+            hint=self.memory.give_hint,
+        )
+
+    def _finished(self) -> Screen[None]:
+        from console.screens.finished import FinishedScreen
+
+        return FinishedScreen(self.view, self.folder)
+
     def on_mount(self) -> None:
         if self.keymap:
             self.set_keymap(self.keymap)
         if self._review:
             self.push_screen(ReviewScreen(self.view, self._review), self._reviewed)
+            self.call_after_refresh(self.run_worker, _load_the_rest, thread=True)
         else:
             self._show_run()
         if self._incoming is not None:
@@ -249,6 +274,8 @@ class ConsoleApp(ThemedApp):
     def _open_question(self, number: int) -> None:
         self._offered.add(number)
         self.run_screen.select_task(self.view.state.questions[number].task)
+        from console.screens.recovery import RecoveryDialog
+
         self.push_screen(RecoveryDialog(self.view, number, actor=self.actor), self._answered)
 
     def _answered(self, decision: Decide | None) -> None:
@@ -282,12 +309,12 @@ class ConsoleApp(ThemedApp):
     def available_actions(self, screen: Screen[object]) -> list[NamedAction]:
         """The named actions that make sense on `screen` now, those of the panel in focus included."""
         scopes: list[Scope] = ["app"]
-        if screen is self.run_screen:
-            scopes.append("run")
-        elif isinstance(screen, ReviewScreen):
+        panel = ""
+        if isinstance(screen, ReviewScreen):
             scopes.append("review")
-        focused = screen.focused
-        panel = focused.PANEL if isinstance(focused, Canvas) and screen is self.run_screen else ""
+        elif screen is self.run_screen:
+            scopes.append("run")
+            panel = screen.focused.PANEL if isinstance(screen.focused, Canvas) else ""
         found = []
         for action in of_scope(*scopes, panel=panel):
             namespace, name, parameters = parse(action.target)
@@ -329,6 +356,8 @@ class ConsoleApp(ThemedApp):
             self.action_rollback(message.to)
 
     def action_rollback(self, to: str = "last") -> None:
+        from console.screens.rollback import RollbackDialog
+
         self.push_screen(RollbackDialog(self.view, actor=self.actor, to=to))
 
     def action_summary(self) -> None:
@@ -371,11 +400,13 @@ class ConsoleApp(ThemedApp):
             super().action_suspend_process()
 
     def _ask_to_stop(self, *, leaving: bool) -> None:
+        from console.screens.stop import StopDialog
+
         if not isinstance(self.screen, StopDialog):
             dialog = StopDialog(self.view, leaving=leaving, folder=self.folder)
             self.push_screen(dialog, partial(self._stop, leaving))
 
-    def _stop(self, leaving: bool, choice: StopChoice | None) -> None:
+    def _stop(self, leaving: bool, choice: "StopChoice | None") -> None:
         if choice is None or not self.live:
             return
         self.leaving = self.leaving or leaving

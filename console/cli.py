@@ -1,9 +1,9 @@
 """The command line. Each command's own module is imported only when that command runs: `--help`, `check` and
 `runs` do not pay for the screen."""
 
+import gc
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,10 +12,17 @@ from cyclopts import App, CycloptsError, Parameter
 from console.exits import Exit, say, speak_of
 from console.terminal.streams import ready_streams, say_what_was_lost
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("wesley-console")
+
+
 app = App(
     name="wesley-console",
     help="Run database migration plans, watch them, and get a run back on its feet.",
-    version=lambda: version("wesley-console"),
+    version=_version,
     version_flags=["--version"],
     result_action="return_value",
 )
@@ -345,6 +352,7 @@ def settings() -> int:
 def main() -> None:
     """The program's entry point: run the command, and turn what it came to into the exit code."""
     ready_streams()
+    gc.disable()  # until `console.collecting` has it on again: what is loaded and built first stays
     if not sys.argv[1:]:
         say("wesley-console PLAN opens the console on a plan; wesley-console --help says what else there is")
         sys.exit(Exit.USAGE)

@@ -10,6 +10,7 @@ from typing import Protocol
 import anyio
 from anyio import to_thread
 
+from console.collecting import collect_from_here
 from console.run_view import RunView
 from console.sentences import sentence
 from console.terminal.streams import hurry_readers
@@ -40,6 +41,7 @@ class Watcher(Protocol):
 
 def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
     """Run to the end, or to a question, showing it on `watcher`; the state it came to."""
+    collect_from_here()
 
     async def main() -> State:
         feed = Feed()

@@ -16,13 +16,10 @@ import anyio
 
 from console.app import ConsoleApp
 from console.exits import Exit, exit_code
-from console.headless import closing_lines
 from console.review import ReviewFacts
 from console.run_view import RunView
 from console.settings.preferences import load_preferences
 from console.terminal.leaving import leave_on_signals
-from console.training.cut_off import begin_and_cut_off
-from engine.forecast.consequences import expected_finish
 from engine.graph import Graph
 from engine.journal.rundir import RunDir, new_run_id, run_dir
 from engine.machine import reports as rep
@@ -140,7 +137,7 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
         simulated=options.simulate,
         speed=options.speed,
         on_unknown=options.on_unknown,
-        forecast=lambda: expected_finish(State(plan), Graph(plan)) or 0.0,
+        forecast=lambda: _expected_length(plan),
     )
     app = ConsoleApp(
         session.view,
@@ -153,6 +150,12 @@ def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, optio
         preferences=preferences,
     )
     return _told(session.show(app), run_dir(state_dir, run_id))
+
+
+def _expected_length(plan: Plan) -> float:
+    from engine.forecast.consequences import expected_finish  # late: it is asked for once the review is shown
+
+    return expected_finish(State(plan), Graph(plan)) or 0.0
 
 
 def show_resumed(rundir: RunDir, options: Options, on_plan: PlanDecision) -> Exit:
@@ -188,6 +191,7 @@ def _taken_up(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_pla
 def show_drill(drill: "LoadedDrill", state_dir: Path, options: Options) -> Exit:
     """A drill on the console. Its briefing was the review: it starts at once, and ends with its report."""
     from console.screens.training import DrillReport
+    from console.training.cut_off import begin_and_cut_off
     from console.training.score import render_score, score_drill
 
     plan = drill.plan.plan
@@ -214,6 +218,8 @@ def show_drill(drill: "LoadedDrill", state_dir: Path, options: Options) -> Exit:
 
 def _told(state: State, rundir: RunDir) -> Exit:
     """Say on the terminal, now that it is the shell's again, what came of the run."""
+    from console.headless import closing_lines  # late: the screen comes first
+
     for line in closing_lines(state, rundir):
         print(line)
     return exit_code(state) if state.started else Exit.OK

@@ -1,8 +1,16 @@
-"""What panels tell the app. Selection is one for the whole app, so panels ask and never tell each other."""
+"""What panels tell the app, and are told by it. Selection is one for the whole app, so panels ask and never
+tell each other."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from textual.message import Message
+
+
+@runtime_checkable
+class Refreshable(Protocol):
+    def refresh_view(self) -> None:
+        """Draw what has changed in the run."""
 
 
 class TaskSelected(Message):

@@ -10,7 +10,6 @@ from textual.content import Content
 
 from console.actions import shown_keys
 from console.look import STATUS, one_line
-from console.screens.run import RunScreen
 from console.theming import theme_names
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ class TaskCommands(Provider):
     """Goes to a task by its id or its name."""
 
     async def search(self, query: str) -> Hits:
+        from console.screens.run import RunScreen  # late: the first screen does without it
+
         if not isinstance(self.screen, RunScreen):
             return
         view, screen = self.screen.view, self.screen

@@ -10,6 +10,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
+from console.collecting import collect_from_here
 from console.terminal.driver import TerminalApp
 
 DARK = "wesley-dark"
@@ -109,6 +110,9 @@ class ThemedApp(TerminalApp):
         for name in OUR_THEMES:
             self.register_theme(load_theme(name))
         self.theme = theme if theme in theme_names() else DARK
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(collect_from_here)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

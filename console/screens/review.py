@@ -70,7 +70,8 @@ class ReviewScreen(Screen[bool]):
     def on_mount(self) -> None:
         self.query_one("#review-body").focus()
         if callable(self.facts.forecast):
-            self.run_worker(self._work_out_forecast(), exit_on_error=False)
+            work_out = self._work_out_forecast  # not before the screen is there: it takes time from that
+            self.call_after_refresh(lambda: self.run_worker(work_out(), exit_on_error=False))
 
     async def _work_out_forecast(self) -> None:
         assert callable(self.facts.forecast)

@@ -14,7 +14,7 @@ from textual.widgets import Footer, Static
 
 from console.actions import Keymap, bindings, first_key
 from console.find import Finder
-from console.messages import MomentSelected, TaskSelected
+from console.messages import MomentSelected, Refreshable, TaskSelected
 from console.outlook import Outlook
 from console.panels.events import EventsPanel
 from console.panels.graph import FrontierGraph
@@ -47,11 +47,6 @@ TITLES = {
     "events": "4 Events",
     "task": "5 Task",
 }
-
-
-@runtime_checkable
-class Refreshable(Protocol):
-    def refresh_view(self) -> None: ...
 
 
 @runtime_checkable
