@@ -7,7 +7,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from console.recovery.choices import Draft
-from console.recovery.foresight import Foresee, Foreseen, Foresight, Outlook, foresee
+from console.recovery.foresight import Foresee, Foreseen, Foresight, Foretold, foresee
 from console.run_view import RunView
 from engine.machine.checkpoints import content_of
 from engine.machine.state import Checkpoint
@@ -51,7 +51,7 @@ class CheckpointFacts:
 
     def follow(self) -> None:
         """The run may have gone on: what would follow is worked out anew, now and then."""
-        known, state, now = self.outlook, self._view.state, monotonic()
+        known, state, now = self.foretold, self._view.state, monotonic()
         stale = known is None or known.seq != state.seq
         if self._foresight and stale and not self._view.read_only and now >= self._rests_until:
             self._asked_at, self._rests_until = now, float("inf")
@@ -67,7 +67,7 @@ class CheckpointFacts:
         return self._contents.get(self._chosen)
 
     @property
-    def outlook(self) -> Outlook | None:
+    def foretold(self) -> Foretold | None:
         """What a rollback to the chosen checkpoint would do; None until that is worked out."""
         return self._foresight.known.get(self._draft) if self._foresight else None
 

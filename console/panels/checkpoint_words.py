@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from console.look import TRIGGER, one_line, plural
 from console.panels.lane_words import percent
-from console.recovery.foresight import Outlook
+from console.recovery.foresight import Foretold
 from console.run_view import RunView
 from console.status_line import rounded
 from engine.machine.events import Trigger
@@ -28,7 +28,7 @@ class Fact(NamedTuple):
     colour: str = "foreground"
 
 
-def consequence_facts(view: RunView, checkpoint: Checkpoint, outlook: Outlook | None) -> list[Fact]:
+def consequence_facts(view: RunView, checkpoint: Checkpoint, foretold: Foretold | None) -> list[Fact]:
     """What a rollback to `checkpoint` would do: as the engine works it out while the run is live, and
     otherwise what has been done since."""
     if view.read_only or view.state.finished:
@@ -36,17 +36,17 @@ def consequence_facts(view: RunView, checkpoint: Checkpoint, outlook: Outlook | 
         if not undo.tasks and not undo.stay:
             return [Fact("done since", "nothing that is still done", "quiet")]
         return _told(Fact("done since", _counted(undo.tasks)), _no_rollback(undo.stay))
-    if outlook is None:
+    if foretold is None:
         return [Fact("would undo", "is being worked out", "quiet")]
-    found = outlook.found
+    found = foretold.found
     if found is None:
-        return [Fact("would undo", f"could not be worked out ({one_line(outlook.fault)})", "status-failed")]
+        return [Fact("would undo", f"could not be worked out ({one_line(foretold.fault)})", "status-failed")]
     if not found.possible:
         return [Fact("no rollback", one_line(found.why_not), "status-failed")]
     if not found.undone and not found.stays:
         return [Fact("would undo", "nothing: all that has succeeded is in it", "quiet")]
     busy = ", ".join(view.state.in_flight)
-    left = format_duration(rounded(max(0.0, (found.finish_t or outlook.t) - outlook.t)))
+    left = format_duration(rounded(max(0.0, (found.finish_t or foretold.t) - foretold.t)))
     ends = found.run_ends.replace("_", " ")
     return _told(
         Fact("would undo", _counted(found.undone, between=" → "), "status-rolled-back"),

@@ -146,7 +146,7 @@ opens that rollback; it is shown in full and confirmed before anything happens."
     def _details(self, checkpoint: Checkpoint) -> list[Text]:
         """What a rollback to the checkpoint would undo, and what it holds."""
         facts = [
-            *consequence_facts(self.view, checkpoint, self._facts.outlook),
+            *consequence_facts(self.view, checkpoint, self._facts.foretold),
             *content_facts(checkpoint, self._facts.content, len(self.view.state.tasks)),
         ]
         return [line for fact in facts for line in self._wrapped(fact)]

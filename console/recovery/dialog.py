@@ -18,7 +18,7 @@ from textual.widgets import Input, OptionList
 
 from console.look import one_line, plural
 from console.recovery.choices import CONFIRM_KEY, Choice, Draft, name_of
-from console.recovery.foresight import Foresee, Foreseen, Foresight, Outlook, foresee
+from console.recovery.foresight import Foresee, Foreseen, Foresight, Foretold, foresee
 from console.recovery.verdict import answer_to, verdict
 from console.recovery.widgets import Clipped, Confirm, Hint, Hints, Menu
 from console.recovery.words import Line, Outcome, lines, outcome
@@ -87,7 +87,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         self._sent: Decide | None = None
         self._sent_after = 0
         self._notice = ""
-        self._read: Outlook | None = None
+        self._read: Foretold | None = None
         """What would follow, as it stood on the screen when the operator last went on."""
 
     # -- what a subclass says ------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class DecisionDialog(ModalScreen[Decide | None]):
         return " ".join([self.meaning(choice), *follows])
 
     def _outcomes(self) -> dict[Draft, Outcome]:
-        return {draft: outcome(outlook) for draft, outlook in self._foresight.known.items()}
+        return {draft: outcome(foretold) for draft, foretold in self._foresight.known.items()}
 
     def _hints(self) -> Iterator[Hint]:
         if not self._idle:
@@ -318,12 +318,12 @@ class DecisionDialog(ModalScreen[Decide | None]):
             self._menus.append(choice.choices)
             self._enter_menu()
             return
-        outlook = self._foresight.known.get(choice.draft)
-        if outlook and outlook.impossible:
-            self._notice = f"Not possible: {one_line(outlook.impossible)}"
+        foretold = self._foresight.known.get(choice.draft)
+        if foretold and foretold.impossible:
+            self._notice = f"Not possible: {one_line(foretold.impossible)}"
         else:
             self._confirming = choice
-            self._read = outlook
+            self._read = foretold
             self.query_one(Confirm).display = True
             self.query_one(Confirm).ask(needed=self._needs_reason(choice))
         self._show()
@@ -359,15 +359,15 @@ class DecisionDialog(ModalScreen[Decide | None]):
         if choice is None or controls is None or not self._idle:
             self._show()
             return
-        outlook = self._foresight.known.get(choice.draft)
+        foretold = self._foresight.known.get(choice.draft)
         if self._lacks_reason():
             pass
-        elif outlook is None or outlook.seq != self.view.state.seq:
+        elif foretold is None or foretold.seq != self.view.state.seq:
             self._notice = "What follows is being worked out: wait until it is shown."
-        elif outlook.impossible:
-            self._notice = f"Not possible any more: {one_line(outlook.impossible)}"
-        elif self._read and self._read.differs(outlook):
-            self._read = outlook
+        elif foretold.impossible:
+            self._notice = f"Not possible any more: {one_line(foretold.impossible)}"
+        elif self._read and self._read.differs(foretold):
+            self._read = foretold
             self._notice = "What follows has changed meanwhile. Read it again before you confirm."
         else:
             draft = choice.draft

@@ -32,7 +32,7 @@ def foresee(state: State, graph: Graph, question: int, draft: Draft) -> "Consequ
     return consequences(state, graph, question, draft.action, draft.mode, draft.to)
 
 
-class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+class Foretold(msgspec.Struct, frozen=True, kw_only=True):
     """What follows from a draft, as the run stood after event `seq`, if it were chosen at `t` on the run's
     clock; or why that could not be worked out."""
 
@@ -43,7 +43,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
     """When the run would end, on the clock of people; None where it is simulated, or ends at once."""
 
-    def differs(self, other: "Outlook") -> bool:
+    def differs(self, other: "Foretold") -> bool:
         """Whether something else than the time it takes is foretold than in `other`."""
         return (self.found and self.found.without_time) != (other.found and other.found.without_time)
 
@@ -56,11 +56,11 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 class Foreseen(Message):
     """What follows from `draft` has been worked out; `last` where no other draft is waited for."""
 
-    def __init__(self, by: "Foresight", draft: Draft, outlook: Outlook, *, last: bool) -> None:
+    def __init__(self, by: "Foresight", draft: Draft, foretold: Foretold, *, last: bool) -> None:
         super().__init__()
         self.by = by
         self.draft = draft
-        self.outlook = outlook
+        self.foretold = foretold
         self.last = last
 
 
@@ -73,7 +73,7 @@ class Foresight:
         self._question = question
         self._ask = ask
         self._busy = False
-        self.known: dict[Draft, Outlook] = {}
+        self.known: dict[Draft, Foretold] = {}
 
     def want(self, drafts: Iterable[Draft], state: State, now_t: float) -> None:
         """Find out what is not known of `drafts` as of `state`, unless a thread is at it; it will be asked
@@ -92,7 +92,7 @@ class Foresight:
             self._asker.run_worker(lambda: self._work_out(twin, unknown), thread=True, group="foresight")
 
     def take(self, message: Foreseen) -> None:
-        self.known[message.draft] = message.outlook
+        self.known[message.draft] = message.foretold
         self._busy = not message.last
 
     def _work_out(self, state: State, drafts: list[Draft]) -> None:
@@ -100,17 +100,17 @@ class Foresight:
         for draft in drafts:
             if worker.is_cancelled:
                 return
-            outlook = outlook_of(self._ask, state, self._graph, self._question, draft)
-            self._asker.post_message(Foreseen(self, draft, outlook, last=draft is drafts[-1]))
+            foretold = foretell(self._ask, state, self._graph, self._question, draft)
+            self._asker.post_message(Foreseen(self, draft, foretold, last=draft is drafts[-1]))
 
 
-def outlook_of(ask: Foresee, state: State, graph: Graph, question: int, draft: Draft) -> Outlook:
+def foretell(ask: Foresee, state: State, graph: Graph, question: int, draft: Draft) -> Foretold:
     """What `ask` foretells; never raises."""
     try:
         found = ask(state, graph, question, draft)
     except Exception as fault:  # a fault of the forecast must not keep an operator from deciding
-        return Outlook(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")
+        return Foretold(seq=state.seq, t=state.t, fault=f"{type(fault).__name__}: {fault}")
     left = (found.finish_t or 0.0) - state.t
     real = state.at if left >= 60 and not state.simulated else None
     ends_at = real + timedelta(seconds=left) if real else None
-    return Outlook(seq=state.seq, t=state.t, found=found, ends_at=ends_at)
+    return Foretold(seq=state.seq, t=state.t, found=found, ends_at=ends_at)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from console.look import one_line, plural
 from console.recovery.choices import Choice, place
 from console.recovery.facts import Case
-from console.recovery.foresight import Outlook
+from console.recovery.foresight import Foretold
 from console.recovery.verdict import words
 from console.status_line import rounded
 from engine.machine.state import State
@@ -81,11 +81,11 @@ def meaning(choice: Choice, case: Case) -> str:
     return said
 
 
-def outcome(outlook: Outlook | None) -> Outcome:
+def outcome(foretold: Foretold | None) -> Outcome:
     """What follows, in one line with counts, the gravest first."""
-    if outlook is None:
+    if foretold is None:
         return UNKNOWN_YET
-    found = outlook.found
+    found = foretold.found
     if found is None:
         return Outcome("what follows could not be worked out")
     if not found.possible:
@@ -109,16 +109,16 @@ def outcome(outlook: Outlook | None) -> Outcome:
         changes = ", ".join(said.format(count) for count, (_, said) in zip(counts, told, strict=True))
     if not changes:
         changes = "undoes nothing" if found.run_ends else "nothing else changes"
-    return Outcome(changes, _end(found, outlook.t).replace("in about ", "in ~"), bool(found.stays))
+    return Outcome(changes, _end(found, foretold.t).replace("in about ", "in ~"), bool(found.stays))
 
 
-def lines(outlook: Outlook | None) -> list[Line]:
+def lines(foretold: Foretold | None) -> list[Line]:
     """What follows, with every task by its name, undone ones in the order of their undoing."""
-    if outlook is None:
+    if foretold is None:
         return []
-    found = outlook.found
+    found = foretold.found
     if found is None:
-        return [Line("What follows", (f"could not be worked out ({one_line(outlook.fault)})",), "warning")]
+        return [Line("What follows", (f"could not be worked out ({one_line(foretold.fault)})",), "warning")]
     if not found.possible:
         return [Line("Not possible", (one_line(found.why_not),), "error")]
     if found.depends:
@@ -132,9 +132,9 @@ def lines(outlook: Outlook | None) -> list[Line]:
         Line("Runs again", found.reruns),
         Line("Can run then", found.may_run),
     ]
-    end = _end(found, outlook.t)
-    if outlook.ends_at:
-        end += f", {outlook.ends_at:%H:%M} UTC"
+    end = _end(found, foretold.t)
+    if foretold.ends_at:
+        end += f", {foretold.ends_at:%H:%M} UTC"
     return [*(line for line in told if line.names), *([Line(END, (end,))] if end else [])]
 
 

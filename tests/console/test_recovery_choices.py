@@ -6,7 +6,7 @@ import pytest
 
 from console.recovery.choices import CHOICES, CONFIRM_KEY, Choice, Draft, choices_for, name_of, targets
 from console.recovery.facts import capture
-from console.recovery.foresight import Outlook, foresee, outlook_of
+from console.recovery.foresight import Foretold, foresee, foretell
 from console.recovery.words import lines, meaning, outcome
 from engine.forecast.consequences import Consequence
 from engine.machine import decisions
@@ -79,14 +79,14 @@ def test_the_rollback_of_a_menu_stands_for_its_default() -> None:
     assert name_of(rollback) == "Roll back to the start"
 
 
-def _outlook(**found: object) -> Outlook:
-    return Outlook(seq=1, t=0.0, found=Consequence(possible=True, **found))
+def _foretold(**found: object) -> Foretold:
+    return Foretold(seq=1, t=0.0, found=Consequence(possible=True, **found))
 
 
 def test_one_line_counts_and_the_list_names() -> None:
-    outlook = _outlook(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=300.0)
-    assert outcome(outlook) == ("1 task stays applied, undoes 2", "rolled back in ~5m", True)
-    assert [(line.label, line.text) for line in lines(outlook)] == [
+    foretold = _foretold(undone=("b", "a"), stays=("c",), run_ends="rolled_back", finish_t=300.0)
+    assert outcome(foretold) == ("1 task stays applied, undoes 2", "rolled back in ~5m", True)
+    assert [(line.label, line.text) for line in lines(foretold)] == [
         ("Cannot be undone", "c: no rollback is given"),
         ("Undone, in order", "b → a"),
         ("The run", "rolled back in about 5m"),
@@ -94,14 +94,14 @@ def test_one_line_counts_and_the_list_names() -> None:
 
 
 def test_many_names_are_told_in_full_before_confirming_and_some_beside_a_choice() -> None:
-    (line, _) = lines(_outlook(blocked=tuple("abcdefgh"), run_ends="aborted"))
+    (line, _) = lines(_foretold(blocked=tuple("abcdefgh"), run_ends="aborted"))
     assert line.text == "a, b, c, d, e, f, g, h"
     assert line.short == "a, b, c, d, e and 3 more"
-    assert outcome(_outlook(blocked=("x" * 40,))).changes == "blocks 1 task"
+    assert outcome(_foretold(blocked=("x" * 40,))).changes == "blocks 1 task"
     many = tuple(f"t{n}" for n in range(4000))
-    blocked, _ = lines(_outlook(blocked=many, run_ends="aborted"))
+    blocked, _ = lines(_foretold(blocked=many, run_ends="aborted"))
     assert blocked.text.endswith("t39 and 3,960 more")
-    stays, _ = lines(_outlook(stays=many, run_ends="rolled_back"))
+    stays, _ = lines(_foretold(stays=many, run_ends="rolled_back"))
     assert stays.text.endswith("t3998, t3999: no rollback is given")
 
 
@@ -109,17 +109,17 @@ def test_an_end_far_off_is_told_by_the_clock_too() -> None:
     stage = stages.failure()
     state = stage.view.state
     state.simulated = False
-    outlook = outlook_of(foresee, state, stage.view.graph, stage.question, Draft(action="retry"))
-    assert outlook.found and outlook.found.finish_t
-    found = outlook.found
-    assert outlook.ends_at == state.at + timedelta(seconds=found.finish_t - state.t)
-    assert lines(outlook)[-1].text == f"done in about 16m, {outlook.ends_at:%H:%M} UTC"
+    foretold = foretell(foresee, state, stage.view.graph, stage.question, Draft(action="retry"))
+    assert foretold.found and foretold.found.finish_t
+    found = foretold.found
+    assert foretold.ends_at == state.at + timedelta(seconds=found.finish_t - state.t)
+    assert lines(foretold)[-1].text == f"done in about 16m, {foretold.ends_at:%H:%M} UTC"
 
 
 def test_where_looking_decides_what_follows_nothing_is_foretold() -> None:
     stage = stages.still_running()
     look, end = (
-        Outlook(seq=1, t=0.0, found=foresee(stage.view.state, stage.view.graph, stage.question, draft))
+        Foretold(seq=1, t=0.0, found=foresee(stage.view.state, stage.view.graph, stage.question, draft))
         for draft in (Draft(action="resume", mode="look_again"), Draft(action="resume", mode="end_processes"))
     )
     assert outcome(look)[:2] == ("changes nothing", "asks again if unclear")
@@ -138,7 +138,7 @@ def test_a_run_that_is_paused_goes_on_once_it_is_resumed() -> None:
     stage = stages.failure()
     stage.answer(rep.Pause(actor="ana"))
     found = foresee(stage.view.state, stage.view.graph, stage.question, Draft(action="retry"))
-    assert outcome(Outlook(seq=1, t=stage.view.state.t, found=found)).end == "done in ~16m, once resumed"
+    assert outcome(Foretold(seq=1, t=stage.view.state.t, found=found)).end == "done in ~16m, once resumed"
 
 
 def test_in_waves_the_engines_own_place_is_offered_first() -> None:
@@ -151,26 +151,26 @@ def test_in_waves_the_engines_own_place_is_offered_first() -> None:
 
 
 def test_dependants_that_may_run_are_counted_beside_what_runs_again() -> None:
-    outlook = _outlook(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
-    assert outcome(outlook) == ("reruns 1 task, then 2 can run", "done in ~1m", False)
+    foretold = _foretold(may_run=("b", "c"), reruns=("x",), finish_t=60.0)
+    assert outcome(foretold) == ("reruns 1 task, then 2 can run", "done in ~1m", False)
 
 
 def test_what_is_not_possible_says_why_and_nothing_else() -> None:
-    outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="the run is stopping"))
-    assert outcome(outlook).changes == "not possible: the run is stopping"
-    assert [(line.label, line.text) for line in lines(outlook)] == [("Not possible", "the run is stopping")]
+    foretold = Foretold(seq=1, t=0.0, found=Consequence(possible=False, why_not="the run is stopping"))
+    assert outcome(foretold).changes == "not possible: the run is stopping"
+    assert [(line.label, line.text) for line in lines(foretold)] == [("Not possible", "the run is stopping")]
 
 
 def test_a_fault_of_the_forecast_is_told_not_hidden() -> None:
-    outlook = Outlook(seq=1, t=0.0, fault="KeyError: 'x'")
-    assert outcome(outlook).changes == "what follows could not be worked out"
-    assert "KeyError" in lines(outlook)[0].text
+    foretold = Foretold(seq=1, t=0.0, fault="KeyError: 'x'")
+    assert outcome(foretold).changes == "what follows could not be worked out"
+    assert "KeyError" in lines(foretold)[0].text
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
-    outlook = Outlook(seq=1, t=0.0, found=Consequence(possible=False, why_not="no\x1b[2J\u202e way"))
-    assert "\x1b" not in outcome(outlook).changes
-    assert "\u202e" not in lines(outlook)[0].text
+    foretold = Foretold(seq=1, t=0.0, found=Consequence(possible=False, why_not="no\x1b[2J\u202e way"))
+    assert "\x1b" not in outcome(foretold).changes
+    assert "\u202e" not in lines(foretold)[0].text
 
 
 def test_asserting_done_means_the_verify_where_there_is_one() -> None:
