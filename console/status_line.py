@@ -228,7 +228,8 @@ def _finish(view: RunView, now: datetime, speed: float, finish_t: float | None) 
         return []
     left = finish_t - view.now_t
     if left < 1.0:
-        return [Part("longer than expected", "$status-waiting", 6)] if state.in_flight else []
+        late = left <= 0.0 and state.in_flight
+        return [Part("longer than expected", "$status-waiting", 6)] if late else []
     about = format_duration(rounded(left))
     if state.status is not RunStatus.RUNNING and not state.stopping:
         return [Part(f"about {about} of work left", "", 6)]

@@ -104,6 +104,7 @@ def test_a_paused_run_tells_work_and_no_time_of_day() -> None:
 
 def test_a_task_that_takes_longer_than_expected() -> None:
     assert "longer than expected" in line(live().view, finish_t=60)
+    assert "longer" not in line(live().view, finish_t=60.4)  # the last moment of a task that is in time
 
 
 def test_a_simulation_tells_its_speed_and_no_time_of_day() -> None:
