@@ -1,7 +1,7 @@
 """A run in virtual time for dialogs to act on: the engine's own machine answers what the operator decides."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from console.recovery.dialog import DecisionDialog
 from console.recovery.widgets import Confirm, Menu
 from console.run_view import RunView
+from console.screens.recovery import RecoveryDialog
 from console.theming import ThemedApp
 from engine.forecast.faults import Faults
 from engine.forecast.simulation import Simulation, everything_succeeds
@@ -334,3 +335,10 @@ async def at_desk(
         at = Desk(pilot, stage, dialog)
         await at.settle()
         yield at
+
+
+def desk(
+    stage: Stage, *, size: tuple[int, int] = (80, 24), question: int = 0
+) -> AbstractAsyncContextManager[Desk]:
+    """The dialog on a question of `stage`, by default the one that it is about."""
+    return at_desk(stage, RecoveryDialog(stage.view, question or stage.question, actor="ana"), size=size)
