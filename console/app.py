@@ -214,7 +214,7 @@ class ConsoleApp(ThemedApp):
         if isinstance(event, ev.QuestionOpened):
             self.run_worker(self.notices.question(event, self.view))
         elif isinstance(event, ev.DecisionRefused):
-            self.notify(event.why, title=f"{event.action} was refused", severity="warning", markup=False)
+            self._tell_refused(event)
         elif isinstance(event, ev.CheckpointFailed):
             title = "No checkpoint could be written"
             self.notify(event.reason, title=title, severity="error", markup=False)
@@ -224,6 +224,14 @@ class ConsoleApp(ThemedApp):
             if self.leaving:
                 self.exit()
             self._summary_due = True
+
+    def _tell_refused(self, event: ev.DecisionRefused) -> None:
+        """Where the dialog that asked is still open, it tells that itself."""
+        from console.recovery.dialog import DecisionDialog
+
+        if not any(isinstance(screen, DecisionDialog) for screen in self.screen_stack):
+            what = "the answer" if event.question else event.action
+            self.notify(event.why, title=f"Refused: {what}", severity="warning", markup=False)
 
     def _stale(self) -> None:
         if self._repaint_due is None:

@@ -186,9 +186,9 @@ def headline(score: DrillScore) -> str:
     """How the drill went, in a sentence or two."""
     made = sum(decision.by_operator for decision in score.decisions)
     return (
-        f"The run {'is ' if score.ended == 'not finished' else 'ended '}{score.ended} after "
-        f"{format_duration(score.run_s)} on its clock, {format_duration(score.real_s)} of yours. "
-        f"{plural(score.questions, 'question')}, {plural(made, 'decision')} of an operator."
+        f"The run {'is' if score.ended == 'not finished' else 'was'} {score.ended} after "
+        f"{format_duration(score.run_s)} on its clock, {format_duration(score.real_s)} of yours, with "
+        f"{plural(score.questions, 'question')} and {plural(made, 'decision')} of an operator."
     )
 
 

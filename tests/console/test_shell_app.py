@@ -181,7 +181,16 @@ async def test_a_refused_choice_is_explained() -> None:
     async with running() as desk:
         desk.run.report(rep.Decide(question=99, action="retry", actor="ana"))
         await desk.settle()
-        assert any("refused" in note.title for note in desk.app._notifications)
+        assert [note.title for note in desk.app._notifications] == ["Refused: the answer"]
+
+
+async def test_a_refusal_that_a_dialog_tells_is_not_told_twice() -> None:
+    async with running() as desk:
+        await desk.press("R")
+        desk.run.report(rep.Decide(question=99, action="retry", actor="ana"))
+        await desk.settle()
+        assert isinstance(desk.app.screen, RollbackDialog)
+        assert not list(desk.app._notifications)
 
 
 # -- questions -------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_the_headline_counts_what_operators_did() -> None:
     stage = stages.rollback_scope()
     _decide(stage, "retry")
     said = headline(_score(stage))
-    assert "1 question, 1 decision of an operator" in said
+    assert "with 1 question and 1 decision of an operator" in said
 
 
 def test_the_plain_text_holds_it_all_and_keeps_its_width() -> None:
