@@ -223,7 +223,8 @@ class ConsoleApp(ThemedApp):
         elif isinstance(event, ev.RunFinished):
             if self.leaving:
                 self.exit()
-            self._summary_due = True
+            else:
+                self._summary_due = True
 
     def _tell_refused(self, event: ev.DecisionRefused) -> None:
         """Where the dialog that asked is still open, it tells that itself."""

@@ -26,7 +26,9 @@ class FinishedScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         summary = self.summary
         title = (f"{summary.mark.glyph} {summary.title}\n", f"bold ${summary.mark.colour}")
-        with VerticalScroll(classes="dialog-box"):
+        with VerticalScroll(classes="dialog-box") as box:
+            box.border_title = "The run has ended"
+            box.border_subtitle = "esc looks around · q leaves"
             yield Static(Content.assemble(title, summary.meaning), classes="section")
             with Grid(classes="facts"):
                 for line in summary.lines:
@@ -34,11 +36,6 @@ class FinishedScreen(ModalScreen[None]):
                     yield Static(line.text, markup=False)
             if summary.resume:
                 yield Static(Content.assemble("To go on with it: ", (summary.resume, "bold $accent")))
-
-    def on_mount(self) -> None:
-        box = self.query_one(".dialog-box")
-        box.border_title = "The run has ended"
-        box.border_subtitle = "esc looks around · q leaves"
 
     def action_dismiss_screen(self) -> None:
         self.dismiss(None)
