@@ -10,3 +10,10 @@ def collect_from_here() -> None:
     """Look for garbage from now on, but not in what there is."""
     gc.freeze()
     gc.enable()
+
+
+def spare_what_there_is() -> None:
+    """What there is of plan, graph and screen when a run begins stays to its end. A full collection that
+    walked all of it again and again would hold up keys for 0.2 s with a plan of 5,000 tasks."""
+    gc.collect()
+    gc.freeze()

@@ -4,7 +4,6 @@ Whichever ends first, the other is told and waited for: an engine is never dropp
 away, and a screen never freezes because an engine did.
 """
 
-import gc
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from console.app import ConsoleApp
+from console.collecting import spare_what_there_is
 from console.exits import Exit, exit_code
 from console.review import ReviewFacts
 from console.run_view import RunView
@@ -101,7 +101,7 @@ class Session:
                 self._kept = OutputShelf(run.rundir)
                 self.remote.runner = run.runner
                 run.runner.watched_by(self.feed)
-                _spare_the_collector()
+                spare_what_there_is()
                 await run.runner.run()
         except Exception as error:
             # The terminal is the screen's until it has left it: say what happened after that.
@@ -117,13 +117,6 @@ class Session:
 
     def _output(self, task: str, attempt: int) -> Sequence[str]:
         return self._kept(task, attempt) if self._kept else ()
-
-
-def _spare_the_collector() -> None:
-    """What there is of plan, graph and screen when the run begins stays to its end. A full collection that
-    walked all of it again and again would hold up keys for 0.2 s with a plan of 5,000 tasks."""
-    gc.collect()
-    gc.freeze()
 
 
 def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, options: Options) -> Exit:
