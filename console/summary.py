@@ -107,7 +107,7 @@ def _tasks(state: State) -> list[Line]:
         if ids or status is TaskStatus.SUCCEEDED:
             lines.append(Line(STATUS[status].word, text, STATUS[status]))
         if status is TaskStatus.SUCCEEDED and (asserted := _on_their_word(state)):
-            lines.append(Line("on your word", named(asserted)))
+            lines.append(Line("on word alone", named(asserted)))
     return lines
 
 

@@ -236,7 +236,7 @@ def test_what_is_done_on_an_operators_word_alone_is_named() -> None:
     summary = summarise(run.taken_in().view)
     told = {line.label: line.text for line in summary.lines}
     assert summary.meaning == "Every task is done."
-    assert (told["succeeded"], told["on your word"]) == ("5 of 5 tasks", "1: b")
+    assert (told["succeeded"], told["on word alone"]) == ("5 of 5 tasks", "1: b")
 
 
 def test_an_aborted_run_tells_how_to_go_on() -> None:
