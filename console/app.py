@@ -36,7 +36,7 @@ from engine.machine import events as ev
 from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
 
 # What comes after the review is imported where it is shown, and `_load_the_rest` has it ready by then: so the
-# first screen is there in two thirds of the time.
+# review is there sooner.
 if TYPE_CHECKING:
     from console.screens.run import Mode, RunScreen
     from console.screens.stop import StopChoice
@@ -241,8 +241,14 @@ class ConsoleApp(ThemedApp):
             self._repaint_due = self.set_timer(wait, self.repaint_views)
 
     def _tick(self) -> None:
-        if self.live:
+        """Under a dialog only that is drawn anew while nothing happens: what shows through it would cost a
+        repaint of the whole screen."""
+        if not self.live:
+            return
+        if not self.screen.is_modal:
             self._stale()
+        elif isinstance(self.screen, Refreshable):
+            self.screen.refresh_view()
 
     def repaint_views(self) -> None:
         self._repaint_due = None
