@@ -111,6 +111,20 @@ async def test_a_burst_of_events_is_drawn_together() -> None:
         assert len(drawn) <= 4
 
 
+async def test_under_a_dialog_the_clock_alone_repaints_nothing_behind_it() -> None:
+    async with running() as desk:
+        drawn = []
+        desk.app.run_screen.refresh_view = lambda: drawn.append(1)  # type: ignore[method-assign]
+        await desk.press("a")
+        await desk.settle()
+        drawn.clear()
+        desk.app._tick()
+        assert desk.app._repaint_due is None
+        desk.run.report(rep.TakeCheckpoint(actor="ana"))
+        await desk.settle()
+        assert drawn
+
+
 async def test_when_it_is_done_comes_from_the_machine_itself() -> None:
     async with running() as desk:
         while desk.app.outlook is None:
