@@ -11,8 +11,6 @@ from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
 from textual import on
 from textual.actions import parse
 from textual.command import CommandPalette
@@ -20,10 +18,11 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
+from console.ahead import keep_looking_ahead
 from console.look import one_line
 from console.messages import Refreshable, RollbackRequested
 from console.notices import Notices, on_terminal
-from console.outlook import Outlook, look_ahead
+from console.outlook import Outlook
 from console.palette import ActionCommands, MoreThemes, TaskCommands, ThemeCommands
 from console.panels.canvas import Canvas
 from console.review import ReviewFacts
@@ -48,11 +47,6 @@ REPAINT_SHARE = 3
 TICK_S = 1.0
 FAST_TICK_S = 0.25
 """Seconds between repaints of a run in which nothing happens, so that bars grow with its clock."""
-
-LOOK_AHEAD_SHARE = 50
-"""Looking ahead rests this many times as long as it takes."""
-LOOK_AGAIN_TICKS = 15
-"""So many ticks are between two looks ahead while nothing happens: then only the clock has moved."""
 
 Summary = Callable[[], Screen[None]]
 
@@ -155,7 +149,14 @@ class ConsoleApp(ThemedApp):
             self.run_worker(self._pump(self._incoming))
         if self.mode != "inspect":
             self.set_interval(self._tick_s, self._tick)
-            self.run_worker(self._keep_looking_ahead())
+            ahead = keep_looking_ahead(
+                self.view,
+                self._tick_s,
+                live=lambda: self.live,
+                over=lambda: self.engine_gone,
+                show=self._show_outlook,
+            )
+            self.run_worker(ahead)
 
     def _reviewed(self, start: bool | None) -> None:
         if start:
@@ -186,28 +187,10 @@ class ConsoleApp(ThemedApp):
             self.exit()
         self._stale()
 
-    async def _keep_looking_ahead(self) -> None:
-        """Work out again and again, beside the screen, when the run is done; never at much cost, and seldom
-        where nothing happens. A run that had ended begins again a moment after it is taken up."""
-        foreseen, next_due = -1, 0.0
-        while not self.engine_gone:
-            began, revision = monotonic(), self.view.revision
-            if self.live and (revision != foreseen or began >= next_due):
-                self.outlook = await self._look_ahead()
-                self.run_screen.show_outlook(self.outlook)
-                foreseen, next_due = revision, monotonic() + LOOK_AGAIN_TICKS * self._tick_s
-            await anyio.sleep(max(self._tick_s, LOOK_AHEAD_SHARE * (monotonic() - began)))
-        self.outlook = None
-        if self.run_screen.is_mounted:
-            self.run_screen.show_outlook(Outlook(None))
-
-    async def _look_ahead(self) -> Outlook:
-        twin, graph, now_t = self.view.newest.clone(), self.view.graph, self.view.now_t
-        try:
-            return await anyio.to_thread.run_sync(look_ahead, twin, graph, now_t, abandon_on_cancel=True)
-        except Exception as error:  # an operator can do without an outlook, but not without the console
-            self.log.error(f"no outlook: {error!r}")
-            return Outlook(None)
+    def _show_outlook(self, outlook: Outlook | None) -> None:
+        self.outlook = outlook
+        if outlook or self.run_screen.is_mounted:
+            self.run_screen.show_outlook(outlook or Outlook(None))
 
     def _notice(self, event: ev.Event) -> None:
         """What an operator is told besides what the panels show."""

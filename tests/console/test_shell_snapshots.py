@@ -31,8 +31,8 @@ def _in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to come is worked out again and again, without a rest."""
     monkeypatch.setattr("console.app.TICK_S", 0.1)
-    monkeypatch.setattr("console.app.LOOK_AGAIN_TICKS", 0)
-    monkeypatch.setattr("console.app.LOOK_AHEAD_SHARE", 1)
+    monkeypatch.setattr("console.ahead.AGAIN_TICKS", 0)
+    monkeypatch.setattr("console.ahead.REST_SHARE", 1)
 
 
 def _running(**options: Any) -> tuple[ConsoleApp, LiveRun]:
