@@ -10,11 +10,12 @@ from typing import Protocol
 
 from console.outlook import Outlook
 from engine.graph import Graph
-from engine.machine.events import Event, QuestionOpened
+from engine.machine.events import Event, PlanChanged, QuestionOpened
 from engine.machine.fold import apply, replay
 from engine.machine.reports import AnyReport
 from engine.machine.state import State
 from engine.plan.models import Plan, Task
+from engine.plan.pinned import unpin
 
 
 class Controls(Protocol):
@@ -63,6 +64,12 @@ class RunView:
     def plan(self) -> Plan:
         """The plan that the run goes by in the state shown: it can be changed in the course of a run."""
         return self.state.plan
+
+    def plan_at(self, seq: int) -> Plan:
+        """The plan that the run went by when event `seq` happened."""
+        changes = (each for each in reversed(self.events) if isinstance(each, PlanChanged))
+        change = next((each for each in changes if each.seq <= seq), None)
+        return unpin(change.pinned.encode()) if change else self._began[0]
 
     @property
     def graph(self) -> Graph:

@@ -19,7 +19,8 @@ Ending = ev.TaskFailed | ev.RollbackFailed | ev.TaskInDoubt
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """`seq` is the last event that existed at capture; `ending` what ended the attempt in question."""
+    """`seq` is the last event that existed at capture; `ending` what ended the attempt in question, and `ran`
+    what that attempt ran: the plan may have been changed since."""
 
     question: Question
     seq: int
@@ -30,11 +31,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...]
     undo_attempts: int
     ending: Ending | None
+    ran: Action | None
     output: Sequence[str]
 
     @property
-    def ran(self) -> Action | None:
-        return self.task.rollback if self.purpose == "rollback" else self.task.run
+    def runs_now(self) -> Action | None:
+        """What another attempt would run."""
+        return _action(self.task, self.purpose)
 
     @property
     def in_doubt(self) -> bool:
@@ -68,18 +71,27 @@ def capture(view: RunView, number: int) -> Case:
     question = state.questions[number]
     task = state.tasks[question.task]
     undoing = question.about == "rollback_step"
+    ending = _ending(view, question)
+    purpose: ev.Purpose = "rollback" if undoing else "run"
+    then = view.plan_at(ending.seq if ending else question.number)
+    ran = next((each for each in then.tasks if each.id == task.id), view.by_id[task.id])
     return Case(
         question=question,
         seq=state.seq,
         task=view.by_id[question.task],
         on_critical_path=question.task in view.graph.critical,
         expected_s=view.graph.expected_s[question.task],
-        purpose="rollback" if undoing else "run",
+        purpose=purpose,
         attempts=task.attempts,
         undo_attempts=task.undo_attempts,
-        ending=_ending(view, question),
+        ending=ending,
+        ran=_action(ran, purpose),
         output=() if undoing else view.output(task.id, len(task.attempts)),
     )
+
+
+def _action(task: Task, purpose: ev.Purpose) -> Action | None:
+    return task.rollback if purpose == "rollback" else task.run
 
 
 def output_of(case: Case) -> Sequence[str]:
@@ -113,7 +125,11 @@ def told_of(attempt: Attempt) -> str:
 def in_full(case: Case) -> list[str]:
     """Everything that the dialog may have had to cut short, but for the output."""
     task = case.task
-    actions = (("It ran", task.run), ("Its rollback", task.rollback), ("Its verify", task.verify))
+    actions = [("Its rollback", task.rollback), ("Its verify", task.verify)]
+    if case.purpose == "run" and case.ran != task.run:
+        actions = [("It ran", case.ran), ("By the changed plan it runs", task.run), *actions]
+    else:
+        actions = [("It ran", task.run), *actions]
     told = [f"{one_line(task.title)} ({task.id})", "", "What happened:"]
     told += [case.error, *filter(None, [case.why_asked, one_line(case.question.evidence)])]
     told += [

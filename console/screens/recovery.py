@@ -203,6 +203,7 @@ def _facts(case: Case, state: State) -> Iterator[tuple[str, Content | str]]:
         yield "effect", "none: nothing was left behind" if nothing else "unknown: it may have done a part"
     yield "evidence", _evidence(case)
     yield "undo with" if undoing else "ran", _ran(case.ran)
+    yield "runs now", _ran(case.runs_now) if case.runs_now != case.ran else ""
     yield "where", Content.styled(where(case, state), "$quiet")
     yield "attempts", _undoing(case, state) if undoing else _attempts(case)
     yield (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from console.app import ConsoleApp
+from console.recovery.facts import capture, in_full
 from console.run_view import RunView
 from console.screens.replanning import PlanChangesApp
 from engine.machine import events as ev
@@ -135,3 +136,27 @@ async def test_the_screen_follows_a_change_that_comes_while_it_is_shown() -> Non
         app.run_screen.refresh_view()
         await pilot.pause()
         assert app.run_screen.graph.selected in view.by_id
+
+
+async def test_a_question_tells_what_ran_and_what_another_attempt_would_run() -> None:
+    run = stopped()
+    events = [*run.machine_events]
+    view = RunView(run.plan)
+    view.fold(events)
+    (number,) = view.newest.questions
+    before = capture(view, number)
+    assert before.ran and before.ran.text == "do b"
+    assert before.runs_now == before.ran
+    mended = [
+        task.model_copy(update={"run": task.run.model_copy(update={"shell": "do b well"})})
+        if task.id == "b"
+        else task
+        for task in run.plan.tasks
+    ]
+    to = run.plan.model_copy(update={"tasks": tuple(mended)})
+    view.fold(accept(replay(State(run.plan), events), to, "", "ana", NOW))
+    after = capture(view, number)
+    assert after.ran == before.ran
+    assert after.runs_now and after.runs_now.text == "do b well"
+    told = "\n".join(in_full(after))
+    assert told.index("do b\n") < told.index("do b well")
