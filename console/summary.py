@@ -1,5 +1,6 @@
 """How a run ended, in words: for the last screen, and for a terminal once the console has been left."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +134,7 @@ def _left_applied(state: State) -> list[Line]:
 def _figures(state: State, folder: str) -> list[Line]:
     figures = metrics(state)
     lines = [
-        Line("lanes", f"{figures['utilisation']:.0%} busy"),
+        Line("lanes", f"{math.floor(figures['utilisation'] * 100)}% busy"),
         Line("checkpoints", str(figures["checkpoints"])),
     ]
     if state.decisions:

@@ -6,6 +6,7 @@ Engine and screen share one event loop, so nothing that happens to the terminal 
 import os
 import queue
 import signal
+import termios
 from contextlib import suppress
 from typing import ClassVar
 
@@ -27,7 +28,8 @@ class TerminalDriver(LinuxDriver):
     - what is drawn is left out while the terminal takes nothing, and drawn anew once it does: Textual waits;
     - SIGTSTP and SIGCONT are dealt with by the event loop, not amid whatever is being done, and a SIGCONT
       without a SIGTSTP sets the terminal up afresh: Textual starts a second reader of it beside the first;
-    - a terminal that is gone ends the app, without a traceback.
+    - a terminal that is gone ends the app, without a traceback;
+    - what was typed before there was anything to see is thrown away: nobody knew what it would be taken for.
     """
 
     _outlet: Outlet
@@ -40,6 +42,8 @@ class TerminalDriver(LinuxDriver):
         self._ending = False
         for number, act in ((signal.SIGTSTP, self._stopped), (signal.SIGCONT, self._continued)):
             self._loop.add_signal_handler(number, act)
+        with suppress(termios.error):  # it is no terminal
+            termios.tcflush(self.fileno, termios.TCIFLUSH)
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:

@@ -162,12 +162,14 @@ def _new_world(loaded: LoadedPlan, plan: Plan, options: Options) -> Callable[[st
 def _nothing_collected() -> Iterator[None]:
     """What is made in the block lives as long as the run: time spent on looking through it for garbage, over
     and over as it grows, is lost."""
+    running = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if running:
+            gc.freeze()
+            gc.enable()
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class Terminal:
         os.close(ours)
 
     def result(self) -> Result:
-        shown = b"".join(self._shown()).decode()
+        shown = b"".join(self._shown()).decode(errors="replace")  # it may begin in the midst of a character
         return Result(self.child.wait(), shown, "")
 
     def hang_up(self) -> None:

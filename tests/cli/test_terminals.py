@@ -46,3 +46,13 @@ def test_the_title_tells_how_the_run_is_doing_and_is_put_back(program: Program) 
     rest = terminal.result().wants(4).out
     assert "\x1b[22;2t" in (before + asked).decode()
     assert rest.rindex("\x1b[23;2t") > rest.rindex("\x1b]2;")
+
+
+def test_what_is_typed_before_there_is_anything_to_see_is_not_taken_for_an_answer(program: Program) -> None:
+    plan = write_plan(program.folder, '  - {id: a, run: {shell: "true"}}\n')
+    terminal = Terminal(program, plan, "--run-id", "r", TERM="xterm-256color")
+    os.write(terminal.screen, b"s\n")
+    shown_until(terminal, b"starts the run")
+    os.write(terminal.screen, b"q")
+    terminal.result().wants(0)
+    assert program("runs").out.startswith("no runs")

@@ -185,11 +185,17 @@ def test_nothing_is_said_against_a_careful_plan(tmp_path: Path) -> None:
     assert load_text(tmp_path, text).warnings == ()
 
 
-def test_loading_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
-    load_text(tmp_path, HEAD + TASK)
-    assert gc.isenabled()
-    errors_of(tmp_path, HEAD)
-    assert gc.isenabled()
+@pytest.mark.parametrize("on", [True, False])
+def test_loading_leaves_the_collector_as_it_was(tmp_path: Path, on: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        load_text(tmp_path, HEAD + TASK)
+        assert gc.isenabled() is on
+        errors_of(tmp_path, HEAD)
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_ten_thousand_tasks_load_in_bounded_time(tmp_path: Path) -> None:
