@@ -7,7 +7,7 @@ import gc
 
 
 def collect_from_here() -> None:
-    """Look for garbage from now on, but not in what there is. Where it is looked for already, nothing changes."""
+    """Look for garbage from now on, but not in what there is; does nothing where that is done already."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
