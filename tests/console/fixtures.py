@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
+from ruamel.yaml import YAML
 
 from console.run_view import OutputSource, RunView
 from engine.machine import events as ev
@@ -355,7 +355,7 @@ def at_barrier() -> RunView:
 def reference_plan(model: str = "rolling") -> Plan:
     """The 39-task reference plan, as the sample plans have it."""
     path = REFERENCE / ("waves.yaml" if model == "wave" else "rolling.yaml")
-    return parse_plan_data(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return parse_plan_data(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
 
 
 def reference_running(model: str = "rolling", *, share: float = 0.45) -> RunView:
