@@ -129,7 +129,7 @@ class Canvas(ScrollView, can_focus=True):
         """What can be copied and saved of the panel: what it shows, where it knows nothing better."""
         lines = [self.render_line(y).text.rstrip() for y in range(self.room.height)]
         what = str(self.border_title or "").lstrip("0123456789 ").lower()
-        return Export(f"{what} as shown", f"{self.view.state.run}-{what}", lines)
+        return Export(f"{what} as shown", f"{self.view.state.run}-{what}", (lines,))
 
     # -- for panels to use -----------------------------------------------------------------------
 

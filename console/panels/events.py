@@ -102,7 +102,7 @@ selected task only."""
         events = [self.view.events[number] for number in self._lines]
         lines = [f"{event.at:%Y-%m-%d %H:%M:%S} {event.seq:>6} {sentence(event)}" for event in events]
         what = f"events with {self._filter.text}" if self._filter.text else "all events"
-        return Export(what, f"{self.view.state.run}-events", lines)
+        return Export(what, f"{self.view.state.run}-events", (lines,))
 
     # -- moving ------------------------------------------------------------------------------------
 

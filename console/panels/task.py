@@ -67,11 +67,15 @@ class and rule of each failure, and the end of its output, which follows while t
         """All that there is to say of the task, and all of its output."""
         task = self.view.by_id.get(self.task_id or "")
         if task is None:
-            return Export("no task is selected", "task", ())
-        parts = (self._heading(task), self._what(task, None), [Text()], self._attempts(task), [Text()],
-                 self._definition(task), [Text()], self._output(task, None))  # fmt: skip
-        lines = [line.plain.rstrip() for part in parts for line in part]
-        return Export(f"task {task.id}", f"{self.view.state.run}-{task.id}", lines)
+            return Export("no task is selected", "task", ((),))
+        shown = (self._heading(task), self._what(task, None), [Text()], self._attempts(task), [Text()],
+                 self._definition(task))  # fmt: skip
+        told: list[str] = [line.plain.rstrip() for part in shown for line in part]
+        output: Sequence[str] = ()
+        if attempt := self.view.state.tasks[task.id].last:
+            output = self.view.output(task.id, attempt.number)
+            told += ["", f"output of attempt {attempt.number}{'' if output else ': nothing'}"]
+        return Export(f"task {task.id}", f"{self.view.state.run}-{task.id}", (told, output))
 
     def notify_style_update(self) -> None:
         self._code = None
@@ -237,13 +241,13 @@ class and rule of each failure, and the end of its output, which follows while t
             lines += self._wrapped(joined([("    rule: " + one_line(attempt.rule), quiet)]), 4)
         return lines
 
-    def _output(self, task: Task, most: int | None) -> list[Text]:
-        """The last `most` lines of the newest attempt's output (None: all that is kept)."""
+    def _output(self, task: Task, most: int) -> list[Text]:
+        """The last `most` lines of the newest attempt's output."""
         attempt = self.view.state.tasks[task.id].last
         if attempt is None:
             return []
         lines = self.view.output(task.id, attempt.number)
-        shown = lines if most is None else lines[-most:]
+        shown = lines[-most:]
         left_out = f", last {len(shown)} of {len(lines)} lines (o: all)" if len(shown) < len(lines) else ""
         nothing = "" if lines else ": nothing so far" if attempt.ended_t is None else ": nothing"
         heading = joined([(f"output of attempt {attempt.number}{left_out}{nothing}", self.ink("quiet"))])

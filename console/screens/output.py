@@ -151,8 +151,7 @@ class OutputScreen(ModalScreen[None]):
         self.app.push_screen(SaveDialog(self.export()))
 
     def export(self) -> Export:
-        lines = self.shown.lines
-        return Export(self._title, self._stem, lines, getattr(lines, "save", None))
+        return Export(self._title, self._stem, (self.shown.lines,))
 
     # -- searching -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from textual.pilot import Pilot
@@ -183,9 +184,16 @@ def test_a_file_s_name_needs_no_quoting(parts: Sequence[str], name: str) -> None
     assert file_name(parts) == name
 
 
+class Cut(list[str]):
+    """Lines that are whole only in a file."""
+
+    def save(self, file: BinaryIO) -> None:
+        file.write(b"whole\n")
+
+
 def test_all_of_it_is_written_where_lines_are_only_a_part() -> None:
     import io
 
     file = io.BytesIO()
-    Export("x", "x", ["cut…"], lambda to: to.write(b"whole\n") and None).write_to(file)
-    assert file.getvalue() == b"whole\n"
+    Export("x", "x", (["before"], Cut(["cut…"]))).write_to(file)
+    assert file.getvalue() == b"before\nwhole\n"
