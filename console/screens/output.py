@@ -109,7 +109,7 @@ class OutputScreen(ModalScreen[None]):
             yield self.shown
             yield Input(placeholder="search for …", compact=True)
             yield Hints(
-                Hint("↑↓ pgup pgdn", "scroll"),
+                Hint("↑↓", "scroll"),
                 Hint("end", "follow"),
                 Hint("/", "search", "screen.search"),
                 Hint("y", "copy", "screen.copy"),
@@ -128,10 +128,10 @@ class OutputScreen(ModalScreen[None]):
 
     def _say_where(self) -> None:
         frame, lines = self.query_one("#output-frame"), self.shown
-        frame.border_title = f" {self._title} "
+        frame.border_title = self._title
         top, height = lines.scroll_offset.y, lines.room.height
         where = f"lines {top + 1:,} to {min(top + height, len(lines.lines)):,} of {len(lines.lines):,}"
-        frame.border_subtitle = f" {plural(len(lines.lines), 'line')} " if lines.follows else f" {where} "
+        frame.border_subtitle = plural(len(lines.lines), "line") if lines.follows else where
 
     # -- keys ----------------------------------------------------------------------------------------
 
