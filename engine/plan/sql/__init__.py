@@ -1,0 +1,1 @@
+"""What SQL for PostgreSQL says, as PostgreSQL's own parser reads it."""
