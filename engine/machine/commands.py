@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from engine.machine.events import FinalStatus, Purpose, Trigger
+from engine.machine.events import CommitIntended, FinalStatus, Intervention, Purpose, TaskAdjusted, Trigger
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -13,14 +13,22 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StartTask(Command, frozen=True, kw_only=True):
+    """`undone`: attempts up to this number were undone by a rollback since, and their effect is gone.
+    `adjusted` is how an operator last set it to go."""
+
     task: str
     attempt: int
     lane: int
+    undone: int = 0
+    adjusted: TaskAdjusted | None = None
 
 
 class StartRollback(Command, frozen=True, kw_only=True):
+    """`undone`: rollbacks up to this attempt were followed by a further run of the task."""
+
     task: str
     attempt: int
+    undone: int = 0
 
 
 class CancelTask(Command, frozen=True, kw_only=True):
@@ -32,12 +40,15 @@ class CancelTask(Command, frozen=True, kw_only=True):
 
 class GatherEvidence(Command, frozen=True, kw_only=True):
     """Find out whether an attempt that nobody saw the end of took effect. With `end_processes` what still
-    runs of it is ended first."""
+    runs of it is ended first. `intent` is what it last was about to make permanent; `undone` as at its start.
+    """
 
     task: str
     attempt: int
     purpose: Purpose = "run"
     end_processes: bool = False
+    undone: int = 0
+    intent: CommitIntended | None = None
 
 
 class CheckAssertion(Command, frozen=True, kw_only=True):
@@ -68,11 +79,35 @@ class SaveCheckpoint(Command, frozen=True, kw_only=True):
     content: dict[str, Any]
 
 
+class GoOn(Command, frozen=True, kw_only=True):
+    """What the attempt intends with part `part` is in the journal: it may go on."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    part: int
+
+
+class Intervene(Command, frozen=True, kw_only=True):
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    action: Intervention
+    pid: int = 0
+    backend_started: str = ""
+
+
+class Adjust(Command, frozen=True, kw_only=True):
+    """Tell the attempt in flight, if there is one, how to go on."""
+
+    adjusted: TaskAdjusted
+
+
 class Finish(Command, frozen=True, kw_only=True):
     status: FinalStatus
 
 
 AnyCommand = (
     StartTask | StartRollback | CancelTask | GatherEvidence | CheckAssertion | ProbeResource
-    | SetTimer | SaveCheckpoint | Finish
+    | SetTimer | SaveCheckpoint | Finish | GoOn | Intervene | Adjust
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.graph import Graph
-from engine.machine import checkpoints, decisions, recovery, resuming, rollback
+from engine.machine import checkpoints, decisions, recovery, resuming, rollback, underway
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
@@ -200,9 +200,18 @@ class Machine:
             self.emit(ev.TaskWaiting, task=held, reason=pool_reason(state, pool))
 
     def start(self, task_id: str, lane: int) -> None:
-        attempt = len(self.state.tasks[task_id].attempts) + 1
+        task = self.state.tasks[task_id]
+        attempt = len(task.attempts) + 1
         self.emit(ev.TaskStarted, task=task_id, attempt=attempt, lane=lane)
-        self.command(cmd.StartTask(task=task_id, attempt=attempt, lane=lane))
+        self.command(
+            cmd.StartTask(
+                task=task_id,
+                attempt=attempt,
+                lane=lane,
+                undone=task.undone_attempts,
+                adjusted=task.adjusted,
+            )
+        )
 
 
 def hold_reason(state: State) -> str:
@@ -314,7 +323,13 @@ _RULES: dict[type[rep.Report], Callable[[Machine, Any], None]] = {
     rep.Pause: _pause,
     rep.Continue: _continue,
     rep.Stop: _stop,
+    rep.CommitIntended: underway.on_intent,
+    rep.Progressed: underway.on_progress,
+    rep.LockWaitSeen: underway.on_lock_wait,
+    rep.Intervene: underway.on_intervene,
+    rep.Intervened: underway.on_intervened,
+    rep.Adjust: underway.on_adjust,
 }
-_AFTER_THE_END = (rep.EngineResumed, rep.Decide, rep.AssertionChecked, rep.Pause)
+_AFTER_THE_END = (rep.EngineResumed, rep.Decide, rep.AssertionChecked, rep.Pause, rep.Intervene, rep.Adjust)
 """Reports that a run which has ended still answers: all but the first with a refusal. Of the others (a timer,
 a probe) it is simply no longer true that anybody waits for them."""

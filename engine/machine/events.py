@@ -31,6 +31,9 @@ DoubtMode = Literal["look_again", "end_processes"]
 Mode = Literal[SkipMode, DoubtMode]
 Effect = Literal["none", "unknown"]
 """What a task that did not succeed left behind: certainly nothing, or nobody can tell from here."""
+Intervention = Literal["cancel_own", "cancel_backend", "terminate_backend", "adjust"]
+"""What an operator does about an attempt that is under way: end it, end what another backend runs, end that
+backend itself; or set how it goes on."""
 FinalStatus = Literal["completed", "aborted", "rolled_back", "failed"]
 
 
@@ -53,6 +56,25 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     run: str
     path: str
+
+
+class Blocker(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that holds, or waits for, what an attempt waits for.
+
+    `pid` and `started` together tell it from any other; `age_s` is how long its transaction (or else its
+    present state) had lasted when it was seen, `state_s` its present state. `query` has no constants in it. `waits_for` are the pids that
+    block it in turn; `own_task` is the task of this run that it works for."""
+
+    pid: int
+    started: str
+    user: str = ""
+    application: str = ""
+    state: str = ""
+    age_s: float = 0.0
+    state_s: float = 0.0
+    query: str = ""
+    waits_for: tuple[int, ...] = ()
+    own_task: str = ""
 
 
 class Event(
@@ -373,6 +395,93 @@ class RunForked(Event, frozen=True, kw_only=True):
     lost: tuple[str, ...] = ()
 
 
+class CommitIntended(Event, frozen=True, kw_only=True):
+    """An attempt is about to make part `part` of `parts` permanent: the transaction `xid` will be committed
+    next, or (without an `xid`) `statement` will be sent, which cannot run in a transaction."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    part: int
+    parts: int
+    statement: str
+    xid: str = ""
+
+
+class TaskProgressed(Event, frozen=True, kw_only=True):
+    """How far an attempt has come: `done` of about `total` units. `held`: why it holds itself back."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    done: int
+    total: int | None = None
+    unit: str
+    detail: str = ""
+    held: str = ""
+
+
+class LockWaitChanged(Event, frozen=True, kw_only=True):
+    """Backend `pid` of an attempt waits for `relation`, behind `blockers`; without any, it waits no more.
+
+    `tries` counts how often the attempt has given up waiting and begun again."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    pid: int
+    relation: str = ""
+    tries: int = 0
+    blockers: tuple[Blocker, ...] = ()
+
+
+class InterventionMade(Event, frozen=True, kw_only=True):
+    """An operator interferes with what an attempt waits for, or with the attempt itself (`cancel_own`).
+
+    `on_seq` is the last event that existed when it was decided."""
+
+    task: str
+    attempt: int
+    action: Intervention
+    pid: int = 0
+    backend_started: str = ""
+    actor: str
+    reason: str = ""
+    on_seq: int
+
+
+class InterventionEnded(Event, frozen=True, kw_only=True):
+    """What came of an intervention: whether it was `done`, and what was seen."""
+
+    task: str
+    attempt: int
+    action: Intervention
+    pid: int = 0
+    done: bool
+    detail: str = ""
+
+
+class InterventionRefused(Event, frozen=True, kw_only=True):
+    """What an operator wanted to interfere with is no longer what was shown. Nothing was done."""
+
+    task: str
+    action: Intervention
+    pid: int = 0
+    actor: str
+    why: str
+
+
+class TaskAdjusted(Event, frozen=True, kw_only=True):
+    """An operator has set how a backfill goes on: rows a batch, seconds between batches, or `held`: not at
+    all for now. None leaves it to the plan."""
+
+    task: str
+    batch: int | None = None
+    pause_s: float | None = None
+    held: bool = False
+    actor: str
+
+
 AnyEvent = (
     RunStarted | RunResumed | RunPausing | RunPaused | RunStopping | RunFinished
     | WaveStarted | BarrierReached
@@ -382,6 +491,8 @@ AnyEvent = (
     | RollbackStarted | RollbackStepStarted | TaskRolledBack | RollbackFailed | TaskLeftApplied
     | CheckpointSaved | CheckpointFailed
     | PlanChanged | RunForked
+    | CommitIntended | TaskProgressed | LockWaitChanged
+    | InterventionMade | InterventionEnded | InterventionRefused | TaskAdjusted
 )  # fmt: skip
 
 encode_event = msgspec.json.Encoder().encode

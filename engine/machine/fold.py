@@ -9,8 +9,17 @@ from typing import Any
 import msgspec
 
 from engine.machine import events as ev
-from engine.machine import reshaping
-from engine.machine.state import Attempt, Checkpoint, Question, Rollback, State, Stopping, TaskState
+from engine.machine import reshaping, underway
+from engine.machine.state import (
+    Attempt,
+    Checkpoint,
+    Question,
+    Rollback,
+    State,
+    Stopping,
+    TaskState,
+    Underway,
+)
 from engine.machine.transitions import SETTLED, TRANSITIONS, RunStatus, TaskStatus
 from engine.plan.pinned import unpin
 
@@ -187,6 +196,7 @@ def _task_started(state: State, event: ev.TaskStarted) -> None:
     task = state.tasks[event.task]
     attempt = Attempt(number=event.attempt, lane=event.lane, started_t=event.t, started_at=event.at)
     task.attempts = (*task.attempts, attempt)
+    task.underway = Underway()
 
 
 def _task_succeeded(state: State, event: ev.TaskSucceeded) -> None:
@@ -308,6 +318,7 @@ def _rollback_step_started(state: State, event: ev.RollbackStepStarted) -> None:
     _rollback(state).running = event.task
     task = state.tasks[event.task]
     task.undo_attempts = event.attempt
+    task.underway = Underway()
     task.doubt = ""
 
 
@@ -319,6 +330,8 @@ def _rollback_step_ended(state: State, event: ev.TaskRolledBack | ev.RollbackFai
 def _task_rolled_back(state: State, event: ev.TaskRolledBack) -> None:
     _rollback_step_ended(state, event)
     task = state.tasks[event.task]
+    task.undone_attempts = len(task.attempts)
+    task.undone_undos = task.undo_attempts
     task.outputs = {}
     task.asserted_by = ""
 
@@ -404,4 +417,5 @@ _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.CheckpointFailed: _checkpoint_failed,
     ev.PlanChanged: _plan_changed,
     ev.RunForked: reshaping.fork,
+    **underway.EFFECTS,
 }

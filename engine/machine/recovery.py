@@ -235,5 +235,7 @@ def look_into(machine: "Machine", task_id: str, *, end_processes: bool = False) 
             attempt=task.undo_attempts if undoing else len(task.attempts),
             purpose="rollback" if undoing else "run",
             end_processes=end_processes,
+            undone=task.undone_undos if undoing else task.undone_attempts,
+            intent=task.underway.intent,
         )
     )

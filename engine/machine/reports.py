@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from engine.machine.events import Action, Effect, Engine, Mode, Purpose, Trigger
+from engine.machine.events import Action, Blocker, Effect, Engine, Intervention, Mode, Purpose, Trigger
 from engine.plan.models import FailureClass
 
 
@@ -164,8 +164,77 @@ class Stop(Report, frozen=True, kw_only=True):
     drain: bool = True
 
 
+class CommitIntended(Report, frozen=True, kw_only=True):
+    """An attempt wants to make a part of its work permanent, and waits until that is known to the journal."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    part: int
+    parts: int
+    statement: str
+    xid: str = ""
+
+
+class Progressed(Report, frozen=True, kw_only=True):
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    done: int
+    total: int | None = None
+    unit: str
+    detail: str = ""
+    held: str = ""
+
+
+class LockWaitSeen(Report, frozen=True, kw_only=True):
+    """Who blocks the attempt's backend `pid` just now; nobody any more, where `blockers` is empty."""
+
+    task: str
+    attempt: int
+    purpose: Purpose = "run"
+    pid: int
+    relation: str = ""
+    tries: int = 0
+    blockers: tuple[Blocker, ...] = ()
+
+
+class Intervene(Report, frozen=True, kw_only=True):
+    """An operator ends attempt `attempt` at `task` (`cancel_own`), or interferes with the backend that was
+    shown to block it. `on_seq` is the last event that the operator had seen."""
+
+    task: str
+    attempt: int
+    action: Intervention
+    pid: int = 0
+    backend_started: str = ""
+    actor: str
+    reason: str = ""
+    on_seq: int
+
+
+class Intervened(Report, frozen=True, kw_only=True):
+    task: str
+    attempt: int
+    action: Intervention
+    pid: int = 0
+    done: bool
+    detail: str = ""
+
+
+class Adjust(Report, frozen=True, kw_only=True):
+    """An operator sets how a backfill goes on; see the event `task_adjusted`."""
+
+    task: str
+    batch: int | None = None
+    pause_s: float | None = None
+    held: bool = False
+    actor: str
+
+
 AnyReport = (
     Begin | EngineResumed | Succeeded | Failed | Cancelled | InDoubt | EvidenceFound | AssertionChecked
     | ProbeAnswered | TimerFired | CheckpointWritten | CheckpointNotWritten
     | Decide | Pause | Continue | TakeCheckpoint | Stop
+    | CommitIntended | Progressed | LockWaitSeen | Intervene | Intervened | Adjust
 )  # fmt: skip

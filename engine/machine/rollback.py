@@ -122,9 +122,10 @@ def advance(machine: "Machine") -> None:
         return
     task_id = next_step(state)
     if task_id:
-        attempt = state.tasks[task_id].undo_attempts + 1
+        task = state.tasks[task_id]
+        attempt = task.undo_attempts + 1
         machine.emit(ev.RollbackStepStarted, task=task_id, attempt=attempt)
-        machine.command(cmd.StartRollback(task=task_id, attempt=attempt))
+        machine.command(cmd.StartRollback(task=task_id, attempt=attempt, undone=task.undone_undos))
     elif not machine.saving:
         stay = (*undoing.stay, *(task for task in undoing.tasks if task in undoing.left))
         left = f"; stays applied: {', '.join(stay)}" if stay else ""

@@ -11,7 +11,20 @@ from typing import Any
 
 import msgspec
 
-from engine.machine.events import About, DecisionMade, Engine, Origin, Trigger
+from engine.machine.events import (
+    About,
+    CommitIntended,
+    DecisionMade,
+    Engine,
+    InterventionEnded,
+    InterventionMade,
+    InterventionRefused,
+    LockWaitChanged,
+    Origin,
+    TaskAdjusted,
+    TaskProgressed,
+    Trigger,
+)
 from engine.machine.resources import Pools
 from engine.machine.transitions import FINAL, FRONTIER, SATISFIED, SETTLED, RunStatus, TaskStatus
 from engine.plan.models import FailureClass, Plan
@@ -33,6 +46,18 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exit_code: int | None = None
     sqlstate: str | None = None
     tail: str = ""
+
+
+class Underway(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the attempt in flight (or the last one) at a task, or at its rollback, has told of itself so far:
+    the newest event of each kind. A rate is the difference of `progress` and `progress_from`."""
+
+    intent: CommitIntended | None = None
+    progress_from: TaskProgressed | None = None
+    progress: TaskProgressed | None = None
+    lock_wait: LockWaitChanged | None = None
+    """None as soon as nothing blocks it any more."""
+    intervention: InterventionMade | InterventionEnded | InterventionRefused | None = None
 
 
 class TaskState(msgspec.Struct, gc=False):
@@ -63,6 +88,13 @@ class TaskState(msgspec.Struct, gc=False):
     done_seq: int = 0
     """Where it was done by the original, which is in doubt since a fork: the event that settled it there."""
     undo_attempts: int = 0
+    undone_attempts: int = 0
+    """Attempts up to this number were undone: what they left in a ledger counts no more."""
+    undone_undos: int = 0
+    """Attempts at its rollback up to this number belong to rollbacks that are over, likewise."""
+    underway: Underway = Underway()
+    adjusted: TaskAdjusted | None = None
+    """How an operator last set the task to go; it holds for later attempts, too."""
 
     @property
     def last(self) -> Attempt | None:

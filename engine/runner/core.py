@@ -31,6 +31,7 @@ from engine.machine.state import State
 from engine.machine.transitions import RunStatus
 from engine.runner.clock import RunClock
 from engine.runner.feed import Feed
+from engine.runner.link import Link
 from engine.runner.writing import Writer
 
 _AGAIN_S = 1.0
@@ -41,15 +42,13 @@ and a supervisor at once) give the same one twice."""
 class World(Protocol):
     """What attempts are made in: the real one, or none at all in a simulation."""
 
-    async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
-        """Run the task, or its rollback, to its end; earlier if `stop` is set."""
+    async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, link: Link) -> rep.Report:
+        """Run the task, or its rollback, to its end; earlier if `link.stop` is set."""
 
     def hurry(self) -> None:
         """Attempts that are being stopped get no more time to end by themselves."""
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: ev.Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
         """What is known of an attempt that nobody saw the end of; what still runs of it is ended first, or
         named."""
 
@@ -57,6 +56,9 @@ class World(Protocol):
 
     async def probe(self, task: str, attempt: int, resource: str, waited_s: float) -> rep.Report:
         """Whether `resource` is back, which the attempt was found to lack `waited_s` seconds ago."""
+
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        """Cancel or terminate the backend that blocks an attempt, if it is still the one that was shown."""
 
 
 class Runner:
@@ -97,7 +99,8 @@ class Runner:
         self._order = count()
         self._busy = 0
         """Commands being carried out in the world: as long as there are any, a jumping clock stands still."""
-        self._stops: dict[tuple[str, ev.Purpose], anyio.Event] = {}
+        self._links: dict[tuple[str, ev.Purpose], Link] = {}
+        """Of each attempt that was started last at a task, or at its rollback."""
         self._impatient_at = math.inf
         """When, on the world's monotonic clock, a further order to stop would mean: at once."""
         self._group: anyio.abc.TaskGroup
@@ -214,19 +217,27 @@ class Runner:
 
     def _carry_out(self, command: cmd.Command) -> None:
         match command:
-            case cmd.StartTask(task=task, attempt=attempt):
-                self._start(task, attempt, "run")
-            case cmd.StartRollback(task=task, attempt=attempt):
-                self._start(task, attempt, "rollback")
+            case cmd.StartTask(task=task, attempt=attempt, undone=undone, adjusted=adjusted):
+                self._start(task, attempt, "run", undone, adjusted)
+            case cmd.StartRollback(task=task, attempt=attempt, undone=undone):
+                self._start(task, attempt, "rollback", undone)
             case cmd.CancelTask(task=task, purpose=purpose):
                 self._cancel(task, purpose)
             case cmd.SetTimer(key=key, due_t=due_t):
                 self._schedule(due_t, rep.TimerFired(key=key))
             case cmd.SaveCheckpoint():
                 self._spawn(partial(self._save, command))
-            case cmd.GatherEvidence(task=task, attempt=attempt, purpose=purpose, end_processes=end):
-                look = partial(self._world.evidence, task, attempt, purpose, end_processes=end)
-                self._spawn(look)
+            case cmd.GatherEvidence():
+                self._spawn(partial(self._world.evidence, command))
+            case cmd.GoOn(task=task, purpose=purpose, part=part):
+                self._links[task, purpose].go_on(part)
+            case cmd.Intervene(action="cancel_own"):
+                self._give_up(command)
+            case cmd.Intervene():
+                self._spawn(partial(self._world.intervene, command))
+            case cmd.Adjust(adjusted=adjusted):
+                if link := self._links.get((adjusted.task, "run")):
+                    link.adjust(adjusted)
             case cmd.CheckAssertion(task=task, question=question):
                 self._spawn(partial(self._world.check, task, question))
             case cmd.ProbeResource(task=task, resource=resource):
@@ -249,17 +260,39 @@ class Runner:
         self._busy += 1
         self._group.start_soon(carry_out)
 
-    def _start(self, task: str, attempt: int, purpose: ev.Purpose) -> None:
+    def _start(
+        self,
+        task: str,
+        attempt: int,
+        purpose: ev.Purpose,
+        undone: int,
+        adjusted: ev.TaskAdjusted | None = None,
+    ) -> None:
         if self._outcomes:
             takes, report = self._outcomes(self._tasks[task], attempt, purpose)
             self._schedule(self.clock.t() + takes, report)
             return
-        stop = self._stops[task, purpose] = anyio.Event()
-        self._spawn(partial(self._world.attempt, task, attempt, purpose, stop))
+        link = Link(task, attempt, purpose, self.report, undone=undone, adjusted=adjusted)
+        self._links[task, purpose] = link
+        self._spawn(partial(self._world.attempt, task, attempt, purpose, link))
+
+    def _give_up(self, asked: cmd.Intervene) -> None:
+        """The attempt itself tells what comes of that."""
+        if link := self._links.get((asked.task, asked.purpose)):
+            link.give_up.set()
+        self.report(
+            rep.Intervened(
+                task=asked.task,
+                attempt=asked.attempt,
+                action=asked.action,
+                done=link is not None,
+                detail="the attempt is being ended" if link else "a simulated attempt cannot be ended",
+            )
+        )
 
     def _cancel(self, task: str, purpose: ev.Purpose) -> None:
         if not self._outcomes:
-            self._stops[task, purpose].set()
+            self._links[task, purpose].stop.set()
             return
         for entry in self._due:
             report = entry[2]

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.journal.rundir import RunDir
+from engine.machine import commands as cmd
 from engine.machine import reports as rep
-from engine.machine.events import Origin, Purpose
+from engine.machine.events import Origin
 from engine.machine.state import State
-from engine.plan.models import Action, Task
+from engine.plan.models import Action
 from engine.runner.processes import Processes
-from engine.runner.world import RealWorld
+from engine.runner.world import RealWorld, still_running
 from engine.tasks.base import Evidence, JobPurpose, verdict
 from engine.tasks.registry import executor_for
 from engine.tasks.statements import is_transactional
@@ -39,29 +40,27 @@ class WorldWithPast(RealWorld):
         self._past = past
         self._theirs = [Processes(RunDir(Path(origin.path))) for origin in past.origins]
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
-        if purpose != "run" or attempt > self._past.seen.get(task, -1):
-            return await super().evidence(task, attempt, purpose, end_processes=end_processes)
-        if end_processes:
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
+        task, attempt = asked.task, asked.attempt
+        if asked.purpose != "run" or attempt > self._past.seen.get(task, -1):
+            return await super().evidence(asked)
+        if asked.end_processes:
             for processes in self._theirs:
                 await processes.end(task)
         survivors = tuple(each for processes in self._theirs for each in processes.survivors(task))
-        if survivors:
-            evidence = Evidence(done=None, detail=f"still running: {', '.join(survivors)}")
-        else:
-            evidence = await self._weigh(self._tasks[task], attempt)
-        return rep.EvidenceFound(task=task, attempt=attempt, survivors=survivors, **evidence.fields())
+        evidence = still_running(survivors) if survivors else await self._weigh(asked)
+        return rep.EvidenceFound(task=task, attempt=attempt, **evidence.fields())
 
-    async def _weigh(self, task: Task, attempt: int) -> Evidence:
+    async def _weigh(self, asked: cmd.GatherEvidence) -> Evidence:
         """What the ledger tells of all attempts together, then what the task's `verify` says."""
+        task, attempt = self._tasks[asked.task], asked.attempt
         job = self._job(task, attempt, "run", task.run)
         runs = tuple(origin.run for origin in self._past.origins)
-        known = await executor_for(task.run.kind).evidence(replace(job, past_runs=runs))
+        executor = executor_for(task.run, self._targets)
+        known = await executor.evidence(replace(job, past_runs=runs), end_survivors=asked.end_processes)
         if known.done and task.rollback and not _keeps_rows(task.rollback, task.run):
             known = Evidence(done=None, detail=f"{known.detail}; a rollback would have left no row")
-        if known.done is not None or task.verify is None:
+        if known.done is not None or known.survivors or task.verify is None:
             return known
         purpose: JobPurpose = "verify"
         verified = verdict(await self._carry_out(self._job(task, attempt, purpose, task.verify)))

@@ -10,16 +10,19 @@ from anyio import to_thread
 from engine.forecast.faults import Faults
 from engine.journal.room import no_room
 from engine.journal.rundir import RunDir
+from engine.machine import commands as cmd
 from engine.machine import reports as rep
 from engine.machine.events import Purpose
 from engine.plan.models import Action, FailureClass, Plan, Task
 from engine.runner.kept import output_path
+from engine.runner.link import Link
 from engine.runner.processes import Processes
 from engine.tasks.base import (
     Cancelled,
     Evidence,
     Failed,
     InDoubt,
+    Intent,
     Job,
     JobPurpose,
     Location,
@@ -68,13 +71,14 @@ class RealWorld:
     def hurry(self) -> None:
         self._hurry.set()
 
-    async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
         found = self._tasks[task]
         action = found.run if purpose == "run" else found.rollback
         assert action is not None, f"{task} has no {purpose}"
-        outcome = await self._carry_out(self._job(found, attempt, purpose, action, stop))
+        outcome = await self._carry_out(_linked(self._job(found, attempt, purpose, action), link))
         if isinstance(outcome, Succeeded) and purpose == "run" and found.verify:
-            outcome = await self._verified(self._job(found, attempt, "verify", found.verify, stop), outcome)
+            verify = replace(self._job(found, attempt, "verify", found.verify), stop=link.stop)
+            outcome = await self._verified(verify, outcome)
         return _REPORTS[type(outcome)](task=task, attempt=attempt, purpose=purpose, **outcome.fields())
 
     async def _verified(self, verify: Job, outcome: Outcome) -> Outcome:
@@ -91,34 +95,48 @@ class RealWorld:
             rule="engine: verify after the run",
         )
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
         """Settle a doubt: what the target's ledger says, then the task's `verify`. Processes of the attempt
         that still run come before either, since they may yet take effect."""
-        if end_processes:
+        task, attempt, purpose = asked.task, asked.attempt, asked.purpose
+        if asked.end_processes:
             await self._processes.end(task, attempt, purpose)
         survivors = self._processes.survivors(task, attempt, purpose)
-        if survivors:
-            evidence = Evidence(done=None, detail=f"still running: {', '.join(survivors)}")
-        else:
-            evidence = await self._look(self._tasks[task], attempt, purpose)
-        return rep.EvidenceFound(
-            task=task, attempt=attempt, purpose=purpose, survivors=survivors, **evidence.fields()
-        )
+        evidence = still_running(survivors) if survivors else await self._look(asked)
+        return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, **evidence.fields())
 
-    async def _look(self, task: Task, attempt: int, purpose: Purpose) -> Evidence:
+    async def _look(self, asked: cmd.GatherEvidence) -> Evidence:
+        task, purpose = self._tasks[asked.task], asked.purpose
         action = task.run if purpose == "run" else task.rollback
         assert action is not None
-        job = self._job(task, attempt, purpose, action)
-        known = await executor_for(action.kind).evidence(job)
-        if known.done is not None or task.verify is None:
+        job = replace(
+            self._job(task, asked.attempt, purpose, action),
+            undone=asked.undone,
+            intent=_intent(asked),
+        )
+        executor = executor_for(action, self._targets)
+        known = await executor.evidence(job, end_survivors=asked.end_processes)
+        if known.done is not None or known.survivors or task.verify is None:
             return known
-        verified = verdict(await self._carry_out(self._job(task, attempt, "verify", task.verify)))
+        verified = verdict(await self._carry_out(self._job(task, asked.attempt, "verify", task.verify)))
         detail = f"{known.detail}; {verified.detail}" if known.detail else verified.detail
         # A rollback took effect exactly if the task's own effect is no longer there.
         done = verified.done if purpose == "run" or verified.done is None else not verified.done
         return Evidence(done=done, by="verify", detail=detail)
+
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        from engine.tasks.postgres import sessions
+
+        database = self._targets[self._tasks[asked.task].run.on or ""]
+        done, detail = await sessions.intervene(database, asked.action, asked.pid, asked.backend_started)
+        return rep.Intervened(
+            task=asked.task,
+            attempt=asked.attempt,
+            action=asked.action,
+            pid=asked.pid,
+            done=done,
+            detail=detail,
+        )
 
     async def check(self, task: str, question: int) -> rep.Report:
         found = self._tasks[task]
@@ -132,24 +150,17 @@ class RealWorld:
         if resource == "disk" and await to_thread.run_sync(no_room, self._rundir):
             return rep.ProbeAnswered(task=task, available=False, detail="the state directory has no room")
         job = self._job(found, attempt, "run", found.run)
-        available, detail = await executor_for(found.run.kind).probe(resource, job)
+        available, detail = await executor_for(found.run, self._targets).probe(resource, job)
         return rep.ProbeAnswered(task=task, available=available, detail=detail)
 
-    def _job(
-        self,
-        task: Task,
-        attempt: int,
-        purpose: JobPurpose,
-        action: Action,
-        stop: anyio.Event | None = None,
-    ) -> Job:
+    def _job(self, task: Task, attempt: int, purpose: JobPurpose, action: Action) -> Job:
         def on_lines(lines: list[str]) -> None:
             if self._on_lines:
                 self._on_lines(task.id, attempt, lines)
 
         path = output_path(self._rundir, task.id, attempt, purpose)
         defaults = self._plan.defaults
-        job = Job(
+        return Job(
             run=self._run,
             task=task,
             attempt=attempt,
@@ -164,13 +175,38 @@ class RealWorld:
             on_process=self._processes.remember,
             hurry=self._hurry,
         )
-        return replace(job, stop=stop) if stop else job
 
     async def _carry_out(self, job: Job) -> Outcome:
         try:
-            return await executor_for(job.action.kind).run(job)
+            return await executor_for(job.action, self._targets).run(job)
         finally:
             job.output.close()
+
+
+def _linked(job: Job, link: Link) -> Job:
+    return replace(
+        job,
+        undone=link.undone,
+        intend=link.intend,
+        progress=link.progress,
+        lock_wait=link.lock_wait,
+        dials=link.dials,
+        give_up=link.give_up,
+        stop=link.stop,
+    )
+
+
+def _intent(asked: cmd.GatherEvidence) -> Intent | None:
+    """What the attempt in doubt last was about to make permanent."""
+    said = asked.intent
+    if said is None or (said.attempt, said.purpose) != (asked.attempt, asked.purpose):
+        return None
+    return Intent(part=said.part, parts=said.parts, statement=said.statement, xid=said.xid)
+
+
+def still_running(survivors: tuple[str, ...]) -> Evidence:
+    """As long as something of an attempt runs, it may yet take effect."""
+    return Evidence(done=None, detail=f"still running: {', '.join(survivors)}", survivors=survivors)
 
 
 class NoWorld:
@@ -182,17 +218,14 @@ class NoWorld:
     def hurry(self) -> None:
         """What is simulated ends at once anyway."""
 
-    async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
-        raise AssertionError(f"attempt {attempt} at {task} ({purpose}, {stop}) is simulated")
+    async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
+        raise AssertionError(f"attempt {attempt} at {task} ({purpose}, {link}) is simulated")
 
-    async def evidence(
-        self,
-        task: str,
-        attempt: int,
-        purpose: Purpose,
-        *,
-        end_processes: bool = False,  # noqa: ARG002
-    ) -> rep.Report:
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        raise AssertionError(f"nothing blocks a simulated attempt: {asked}")
+
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
+        task, attempt, purpose = asked.task, asked.attempt, asked.purpose
         uncertain = self._faults.uncertain(task, attempt) if purpose == "run" else ""
         detail = uncertain or "the attempt was simulated: it left nothing behind"
         done = None if uncertain else False

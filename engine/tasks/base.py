@@ -7,14 +7,17 @@ cancellation of the scope around `run` leaves it as one, and then the work has b
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
 import msgspec
 
-from engine.machine.events import Effect
+from engine.machine.events import Blocker, Effect
 from engine.plan.models import Action, FailureClass, Task
 from engine.tasks.output import OutputSink
+
+if TYPE_CHECKING:
+    from engine.tasks.postgres.database import Database
 
 JobPurpose = Literal["run", "rollback", "verify"]
 Location = Path | str
@@ -70,9 +73,51 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     done: bool | None
     by: Literal["ledger", "verify", "executor"] = "executor"
     detail: str = ""
+    survivors: tuple[str, ...] = ()
+    """What of the attempt still runs in the target, in words: while there is any, nothing settles it."""
 
     def fields(self) -> dict[str, Any]:
-        return {"done": self.done, "by": self.by, "detail": self.detail}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt is about to make permanent: part `part` of `parts`, in transaction `xid`, or by a
+    `statement` that runs in none (then `xid` is empty)."""
+
+    part: int
+    parts: int
+    statement: str
+    xid: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an attempt has come: `done` of about `total` units. `held`: why it holds itself back."""
+
+    done: int
+    total: int | None = None
+    unit: str
+    detail: str = ""
+    held: str = ""
+
+
+class LockWait(msgspec.Struct, frozen=True, kw_only=True):
+    """Backend `pid` of the attempt waits for `relation`, behind `blockers`; without any, it waits no more.
+    `tries` counts how often the attempt has given up waiting and begun again."""
+
+    pid: int
+    relation: str = ""
+    tries: int = 0
+    blockers: tuple[Blocker, ...] = ()
+
+
+@dataclass(slots=True)
+class Dials:
+    """How an operator has set a backfill to go, while it goes; None leaves it to the plan. `held`: not at all
+    for now."""
+
+    batch: int | None = None
+    pause_s: float | None = None
+    held: bool = False
 
 
 class ProcessMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +140,14 @@ def _nobody(_: ProcessMark) -> None:
     """The default of `Job.on_process`: nobody wants to know."""
 
 
+async def _at_once(_: Intent) -> None:
+    """The default of `Job.intend`: there is no journal to wait for."""
+
+
+def _unheard(_: object) -> None:
+    """The default of what tells of an attempt under way: nobody listens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One attempt at one action. All durations are in seconds.
@@ -103,6 +156,12 @@ class Job:
     when it is set, and `hurry` then cuts its grace short. `on_process` hears of a child process before it is
     started, and again once it exists. `sleep` is the clock that simulated work passes on. `past_runs` are
     runs that this one goes on for: evidence is then of whether any attempt of theirs has left its effect.
+
+    Attempts up to number `undone` were undone since: what they left in a ledger counts no more. `intend` is
+    awaited before anything is made permanent, and returns once the journal has it; for evidence, `intent` is
+    what the attempt last said there. `progress` (as often as one likes) and `lock_wait` (on change) tell of
+    the attempt under way. `give_up` ends it when an operator wants just this attempt to end. One wait for a
+    lock lasts `lock_timeout_s` at most, and an attempt keeps trying for `lock_patience_s`.
     """
 
     run: str
@@ -112,12 +171,20 @@ class Job:
     action: Action
     folder: Path
     output: OutputSink
-    targets: Mapping[str, Location] = field(default_factory=dict)
+    targets: "Mapping[str, Path | Database]" = field(default_factory=dict)
     interpreter: str = "python3"
     timeout_s: float | None = None
     lock_timeout_s: float = 1.0
+    lock_patience_s: float = 120.0
     grace_s: float = DEFAULT_GRACE_S
     past_runs: tuple[str, ...] = ()
+    undone: int = 0
+    intent: Intent | None = None
+    intend: Callable[[Intent], Awaitable[None]] = _at_once
+    progress: Callable[[Progress], None] = _unheard
+    lock_wait: Callable[[LockWait], None] = _unheard
+    dials: Dials = field(default_factory=Dials)
+    give_up: anyio.Event = field(default_factory=anyio.Event)
     stop: anyio.Event = field(default_factory=anyio.Event)
     hurry: anyio.Event = field(default_factory=anyio.Event)
     on_process: Callable[[ProcessMark], None] = _nobody
@@ -132,8 +199,9 @@ class Executor(Protocol):
         when the scope around the call is cancelled."""
         ...
 
-    async def evidence(self, job: Job) -> Evidence:
-        """What the target itself knows of this attempt. Changes nothing."""
+    async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:
+        """What the target itself knows of this attempt. Changes nothing, but ends what still runs of the
+        attempt where that is asked for."""
         ...
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:

@@ -97,7 +97,7 @@ class PythonExecutor:
             return exit_failed(job, ended.code, out_of_memory=ended.out_of_memory)
         return _returned(job, ended.result)
 
-    async def evidence(self, job: Job) -> Evidence:
+    async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:  # noqa: ARG002
         return Evidence(done=None, detail=f"a Python function leaves no record of attempt {job.attempt}")
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:

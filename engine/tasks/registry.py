@@ -25,9 +25,23 @@ _EXECUTORS: Mapping[ActionKind, Executor] = {
 _NO_POSTGRES = "PostgreSQL is not supported by this version; use a SQLite target"
 
 
-def executor_for(kind: ActionKind) -> Executor:
-    """Who carries out actions of this kind. It keeps nothing between calls, so one serves all lanes."""
-    return _EXECUTORS[kind]
+def executor_for(action: Action, targets: Mapping[str, object]) -> Executor:
+    """Who carries out `action` on the target that it names. It keeps nothing between calls, so one serves all
+    lanes."""
+    if action.on and not isinstance(targets.get(action.on), Path):
+        return _on_postgres(action.kind)
+    return _EXECUTORS[action.kind]
+
+
+def _on_postgres(kind: ActionKind) -> Executor:
+    # Imported here, since a plan without PostgreSQL should not pay for its driver.
+    if kind == "backfill":
+        from engine.tasks.postgres.backfill import BackfillExecutor
+
+        return BackfillExecutor()
+    from engine.tasks.postgres.executor import PostgresExecutor
+
+    return PostgresExecutor()
 
 
 def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[str]:

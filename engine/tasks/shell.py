@@ -19,7 +19,7 @@ class ShellExecutor:
             return not_done(job, describe_exit(1), exit_code=1)
         return exit_failed(job, ended.code, out_of_memory=ended.out_of_memory)
 
-    async def evidence(self, job: Job) -> Evidence:
+    async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:  # noqa: ARG002
         return Evidence(done=None, detail=f"a shell command leaves no record of attempt {job.attempt}")
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:

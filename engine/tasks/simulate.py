@@ -28,7 +28,7 @@ class SimulatedExecutor:
             return not_done(job, describe_exit(1), exit_code=1)
         return exit_failed(job, simulated.exit, effect="none")
 
-    async def evidence(self, job: Job) -> Evidence:
+    async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:  # noqa: ARG002
         return Evidence(done=False, detail=f"attempt {job.attempt} was simulated: it changed nothing")
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:

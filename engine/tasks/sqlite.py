@@ -95,7 +95,7 @@ class SqliteExecutor:
             return await self._settle(job, session)
         return _failed(job, session, session.problem)
 
-    async def evidence(self, job: Job) -> Evidence:
+    async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:  # noqa: ARG002
         """The ledger row, which is there exactly if the attempt took effect: for all that runs in one
         transaction."""
         try:

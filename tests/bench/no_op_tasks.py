@@ -47,6 +47,7 @@ from engine.plan.models import Plan, Task, parse_plan_data
 from engine.plan.pinned import pin, plan_hash
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner
+from engine.runner.link import Link
 
 WIDTH = 50
 NEEDS = 3
@@ -193,14 +194,15 @@ class NoOp:
     def hurry(self) -> None:
         raise AssertionError("nobody stops it")
 
-    async def attempt(self, task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
-        assert not stop.is_set()
+    async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
+        assert not link.stop.is_set()
         return rep.Succeeded(task=task, attempt=attempt, purpose=purpose)
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
-        raise AssertionError(f"{task} ({attempt}, {purpose}, {end_processes}) is in doubt")
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
+        raise AssertionError(f"something is in doubt: {asked}")
+
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        raise AssertionError(f"nothing is to be interfered with: {asked}")
 
     async def check(self, task: str, question: int) -> rep.Report:
         raise AssertionError(f"{task} was asked about in question {question}")

@@ -18,6 +18,7 @@ from engine.machine.transitions import RunStatus
 from engine.plan.models import FailureClass
 from engine.runner import core, writing
 from engine.runner.core import Runner
+from engine.runner.link import Link
 from engine.runner.world import RealWorld
 from engine.tasks.sanitise import Redactor
 from tests.hostile.starving import no_room
@@ -92,7 +93,7 @@ def world_of(folder: Path) -> RealWorld:
 def test_a_task_whose_processes_cannot_be_written_down_waits_for_the_disk(tmp_path: Path) -> None:
     world = world_of(tmp_path)
     with no_room(os.getpid()):
-        found = anyio.run(world.attempt, "a", 1, "run", anyio.Event())
+        found = anyio.run(world.attempt, "a", 1, "run", link(1))
         assert isinstance(found, rep.Failed)
         assert (found.failure_class, found.resource, found.effect) == (FailureClass.RESOURCE, "disk", "none")
         probed = anyio.run(world.probe, "a", 1, "disk", 1.0)
@@ -101,7 +102,11 @@ def test_a_task_whose_processes_cannot_be_written_down_waits_for_the_disk(tmp_pa
     probed = anyio.run(world.probe, "a", 1, "disk", 1.0)
     assert isinstance(probed, rep.ProbeAnswered)
     assert probed.available, probed.detail
-    assert isinstance(anyio.run(world.attempt, "a", 2, "run", anyio.Event()), rep.Succeeded)
+    assert isinstance(anyio.run(world.attempt, "a", 2, "run", link(2)), rep.Succeeded)
+
+
+def link(attempt: int) -> Link:
+    return Link("a", attempt, "run", lambda _: None)
 
 
 @pytest.mark.usefixtures("polls")
@@ -121,11 +126,11 @@ def test_a_run_that_waits_for_room_can_be_stopped(tmp_path: Path, monkeypatch: p
     ended: list[str] = []
     append = Journal.append
 
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         monkeypatch.setattr(Journal, "append", full)
         runner.report(rep.TakeCheckpoint(actor="tester", reason="something to write"))
         try:
-            await stop.wait()
+            await link.stop.wait()
         finally:
             ended.append(task)
         raise AssertionError("it cannot be told to end: that would have to be journaled first")

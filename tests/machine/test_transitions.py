@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from engine.machine import events as ev
+from engine.machine import underway
 from engine.machine.fold import ImpossibleEvent, apply
 from engine.machine.state import Rollback, State
 from engine.machine.transitions import TRANSITIONS, TaskStatus
@@ -16,7 +17,10 @@ from tests.machine.plans import plan, task
 from tests.machine.world import START
 
 KINDS: tuple[type[ev.Event], ...] = get_args(ev.AnyEvent)
-ABOUT_A_TASK_AS_IT_IS = {ev.DoubtSettled, ev.RollbackFailed, ev.QuestionOpened, ev.DecisionMade}
+ABOUT_A_TASK_AS_IT_IS = {
+    *(ev.DoubtSettled, ev.RollbackFailed, ev.QuestionOpened, ev.DecisionMade),
+    *underway.EFFECTS,
+}
 
 FIELDS: dict[str, Any] = {
     "task": "a",

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from engine.journal.journal import Journal
 from engine.journal.ownership import own
 from engine.journal.rundir import RunDir, create_run_dir
+from engine.machine import commands as cmd
 from engine.machine import reports as rep
 from engine.machine.core import Machine
 from engine.machine.events import Event, Purpose
@@ -17,8 +16,9 @@ from engine.plan.models import Plan, parse_plan_data
 from engine.plan.pinned import pin, plan_hash
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner
+from engine.runner.link import Link
 
-Attempt = Callable[[str, int, Purpose, anyio.Event], Awaitable[rep.Report]]
+Attempt = Callable[[str, int, Purpose, Link], Awaitable[rep.Report]]
 
 
 def plan_of(*tasks: dict[str, Any], **settings: Any) -> Plan:
@@ -27,7 +27,7 @@ def plan_of(*tasks: dict[str, Any], **settings: Any) -> Plan:
     return parse_plan_data({"wesley": 1, "name": "stage", "tasks": given, **settings})
 
 
-async def succeed(task: str, attempt: int, purpose: Purpose, stop: anyio.Event) -> rep.Report:
+async def succeed(task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
     return rep.Succeeded(task=task, attempt=attempt, purpose=purpose)
 
 
@@ -37,14 +37,19 @@ class StageWorld:
     def __init__(self, attempt: Attempt = succeed) -> None:
         self.attempt = attempt
         self.hurried = False
+        self.interventions: list[cmd.Intervene] = []
 
     def hurry(self) -> None:
         self.hurried = True
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
-        return rep.EvidenceFound(task=task, attempt=attempt, purpose=purpose, done=None)
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
+        return rep.EvidenceFound(task=asked.task, attempt=asked.attempt, purpose=asked.purpose, done=None)
+
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        self.interventions.append(asked)
+        return rep.Intervened(
+            task=asked.task, attempt=asked.attempt, action=asked.action, pid=asked.pid, done=True
+        )
 
     async def check(self, task: str, question: int) -> rep.Report:
         return rep.AssertionChecked(question=question, passed=True, detail=task)

@@ -19,6 +19,7 @@ from engine.machine import reports as rep
 from engine.plan.models import FailureClass, Plan, Task
 from engine.runner import clock as clock_module
 from engine.runner.clock import RunClock
+from engine.runner.link import Link
 from tests.runner.stage import StageWorld, journaled, plan_of, staged
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -118,7 +119,7 @@ class Leaping:
 def test_what_came_due_while_the_engine_was_suspended_happens_once_and_at_once(tmp_path: Path) -> None:
     leaping = Leaping(clock_module.time.monotonic)
 
-    async def attempt(task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, attempt: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         if task == "flaky" and attempt == 1:
             leaping.leap_s += 3600  # a retry is due after 2 s, checkpoints each 3 s
             kind = FailureClass.TRANSIENT

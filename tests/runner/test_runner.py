@@ -17,6 +17,8 @@ from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.models import FailureClass
 from engine.runner.clock import RunClock
 from engine.runner.feed import Feed
+from engine.runner.link import Link
+from engine.tasks.base import Intent, Progress
 from tests.runner.stage import StageWorld, journaled, plan_of, staged, succeed
 
 CHAIN = ({"id": "a"}, {"id": "b", "needs": ["a"]}, {"id": "c", "needs": ["b"]})
@@ -29,11 +31,11 @@ def _kinds(events: list[ev.Event]) -> list[tuple[str, str]]:
 def test_an_attempt_begins_only_when_its_start_is_in_the_journal(tmp_path: Path) -> None:
     seen: list[bool] = []
 
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         durable = _kinds(journaled(rundir))
         needs_done = all(("task_succeeded", each) in durable for each in {"b": "a", "c": "b"}.get(task, ""))
         seen.append(("task_started", task) in durable and needs_done)
-        return await succeed(task, number, purpose, stop)
+        return await succeed(task, number, purpose, link)
 
     with staged(tmp_path, plan_of(*CHAIN), StageWorld(attempt)) as (runner, rundir):
         anyio.run(runner.run)
@@ -115,11 +117,11 @@ def test_a_journal_that_failed_halts_the_run_and_ends_what_is_in_flight(
             raise JournalFailed(self.rundir.journal, "fsync failed")
         return append(self, events)
 
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         if task == "quick":
-            return await succeed(task, number, purpose, stop)
+            return await succeed(task, number, purpose, link)
         try:
-            await stop.wait()
+            await link.stop.wait()
         finally:
             ended.append(task)
         raise AssertionError("nobody asked it to stop")
@@ -133,9 +135,9 @@ def test_a_journal_that_failed_halts_the_run_and_ends_what_is_in_flight(
 
 
 def test_stopping_now_asks_what_is_in_flight_to_end_and_records_how_it_was_left(tmp_path: Path) -> None:
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         runner.report(rep.Stop(actor="tester", reason="enough", drain=False))
-        await stop.wait()
+        await link.stop.wait()
         return rep.Cancelled(task=task, attempt=number, purpose=purpose, effect="unknown", reason="ended")
 
     with staged(tmp_path, plan_of({"id": "a"}), StageWorld(attempt)) as (runner, rundir):
@@ -149,10 +151,10 @@ def test_stopping_now_asks_what_is_in_flight_to_end_and_records_how_it_was_left(
 def test_without_a_screen_the_run_stops_at_a_question_once_nothing_is_in_flight(tmp_path: Path) -> None:
     release = anyio.Event()
 
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         if task == "slow":
             await release.wait()
-            return await succeed(task, number, purpose, stop)
+            return await succeed(task, number, purpose, link)
         release.set()
         return rep.Failed(
             task=task, attempt=number, failure_class=FailureClass.UNKNOWN, reason="who knows", rule="test"
@@ -222,7 +224,7 @@ def test_a_simulated_run_is_the_forecast_with_a_journal(tmp_path: Path, model: s
 
 
 def test_a_standing_answer_that_is_refused_is_not_given_for_ever(tmp_path: Path) -> None:
-    async def attempt(task: str, number: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         return rep.Failed(
             task=task, attempt=number, failure_class=FailureClass.UNKNOWN, reason="who knows", rule="test"
         )
@@ -246,3 +248,62 @@ def test_without_a_screen_a_pause_that_only_a_person_can_end_ends_the_engine(
     with staged(tmp_path, plan, StageWorld(), stop_at_question=True) as (runner, _):
         state = anyio.run(runner.run)
     assert state.status is RunStatus.PAUSED and not state.questions
+
+
+def test_what_an_attempt_intends_is_in_the_journal_before_it_goes_on(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
+        for part in (1, 2):
+            await link.intend(Intent(part=part, parts=2, statement="ALTER TABLE t", xid=f"7{part}"))
+            last = journaled(rundir)[-1]
+            seen.append(isinstance(last, ev.CommitIntended) and (last.part, last.xid) == (part, f"7{part}"))
+        return await succeed(task, number, purpose, link)
+
+    with staged(tmp_path, plan_of({"id": "a"}), StageWorld(attempt)) as (runner, rundir):
+        state = anyio.run(runner.run)
+    assert seen == [True, True]
+    assert state.tasks["a"].underway.intent is not None
+
+
+def test_progress_is_thinned_but_its_end_and_what_holds_it_are_told(tmp_path: Path) -> None:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
+        for done in range(1000):
+            link.progress(Progress(done=done, total=1000, unit="rows"))
+        link.progress(Progress(done=999, total=1000, unit="rows", held="the standby is behind"))
+        link.progress(Progress(done=1000, total=1000, unit="rows"))
+        return await succeed(task, number, purpose, link)
+
+    with staged(tmp_path, plan_of({"id": "a"}), StageWorld(attempt)) as (runner, rundir):
+        anyio.run(runner.run)
+        told = [event for event in journaled(rundir) if isinstance(event, ev.TaskProgressed)]
+    assert [(each.done, each.held) for each in told[-2:]] == [(999, "the standby is behind"), (1000, "")]
+    assert told[0].done == 0
+    assert len(told) < 20
+
+
+def test_an_operator_can_end_one_attempt_and_the_run_asks(tmp_path: Path) -> None:
+    async def attempt(task: str, number: int, purpose: ev.Purpose, link: Link) -> rep.Report:
+        runner.report(rep.Intervene(task=task, attempt=number, action="cancel_own", actor="ann", on_seq=1))
+        await link.give_up.wait()
+        return rep.Failed(
+            task=task,
+            attempt=number,
+            failure_class=FailureClass.UNKNOWN,
+            reason="ann cancelled it",
+            rule="operator: cancelled",
+            effect="none",
+        )
+
+    with staged(tmp_path, plan_of({"id": "a"}), StageWorld(attempt), stop_at_question=True) as (
+        runner,
+        rundir,
+    ):
+        state = anyio.run(runner.run)
+        kinds = [kind for kind, _ in _kinds(journaled(rundir))]
+    assert state.status is RunStatus.PAUSED
+    assert kinds[kinds.index("intervention_made") :][:3] == [
+        "intervention_made",
+        "intervention_ended",
+        "task_failed",
+    ]

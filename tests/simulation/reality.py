@@ -8,9 +8,11 @@ from random import Random
 
 import anyio
 
+from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.plan.models import FailureClass, Plan
+from engine.runner.link import Link
 from tests.simulation.seam import Broken, Died, Seam
 
 Work = tuple[str, ev.Purpose]
@@ -85,7 +87,7 @@ class RealTasks:
     def hurry(self) -> None:
         self.hurried = True
 
-    async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, stop: anyio.Event) -> rep.Report:
+    async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         reality = self._reality
         self._must_be_intended(task, attempt, purpose)
         reality.start(task)
@@ -93,7 +95,7 @@ class RealTasks:
         through = False
         try:
             with anyio.move_on_after(fate.choice((0.0, 0.5, 1.0, 5.0, 5.0))):
-                await stop.wait()
+                await link.stop.wait()
             through = not self._seam.dead
         finally:
             reality.running.discard(task)
@@ -101,7 +103,7 @@ class RealTasks:
                 reality.leave(task, purpose, attempt)
         if not through:
             raise Died
-        if stop.is_set() and fate.randrange(4):
+        if link.stop.is_set() and fate.randrange(4):
             return self._cancelled(task, attempt, purpose, fate)
         if fate.randrange(10) >= reality.failing:
             reality.take_effect(task, purpose)
@@ -136,11 +138,13 @@ class RealTasks:
         ):
             raise Broken(f"attempt {attempt} at {task} ({purpose}) was started, and nobody would know of it")
 
-    async def evidence(
-        self, task: str, attempt: int, purpose: ev.Purpose, *, end_processes: bool = False
-    ) -> rep.Report:
+    async def intervene(self, asked: cmd.Intervene) -> rep.Report:
+        raise Broken(f"nobody interfered: {asked}")
+
+    async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
+        task, attempt, purpose = asked.task, asked.attempt, asked.purpose
         await anyio.sleep(self._reality.draw("look", task, attempt).choice((0.0, 0.3)))
-        survivors = self._reality.look(task, purpose, end=end_processes)
+        survivors = self._reality.look(task, purpose, end=asked.end_processes)
         done = None if survivors else self._reality.evidence(task, purpose)
         return rep.EvidenceFound(
             task=task, attempt=attempt, purpose=purpose, done=done, by="verify", survivors=survivors

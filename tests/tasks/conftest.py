@@ -62,7 +62,7 @@ def make_job(tmp_path: Path) -> Iterator[MakeJob]:
 
 
 async def carry_out(job: Job) -> Outcome:
-    outcome = await executor_for(job.action.kind).run(job)
+    outcome = await executor_for(job.action, job.targets).run(job)
     job.output.close()
     return outcome
 

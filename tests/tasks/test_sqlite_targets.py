@@ -4,7 +4,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -392,14 +391,6 @@ async def test_many_attempts_at_one_database_all_take_effect(
             group.start_soon(carry_out, job)
     assert rows(app, "SELECT count(DISTINCT a) FROM t") == [(40,)]
     assert rows(app, f"SELECT count(*) FROM {TABLE}") == [(41,)]
-
-
-async def test_a_target_of_another_kind_is_refused(make_job: MakeJob) -> None:
-    job = replace(make_job(sql("SELECT 1")), targets={"app": "postgres://db"})
-    outcome = await carry_out(job)
-    assert isinstance(outcome, Failed)
-    assert (outcome.failure_class, outcome.effect) == (FailureClass.PERMANENT, "none")
-    assert "PostgreSQL is not supported by this version" in outcome.reason
 
 
 async def test_disk_space_is_looked_for_beside_the_database(

@@ -1,0 +1,171 @@
+"""What an attempt tells while it is under way, and what an operator does about it meanwhile.
+
+None of this moves a task: it says how far an attempt has come, what it waits for, and what it is about to
+make permanent. An operator may interfere with exactly what was shown, and with nothing in its place.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from engine.machine import commands as cmd
+from engine.machine import events as ev
+from engine.machine import reports as rep
+from engine.machine.state import State, TaskState
+
+if TYPE_CHECKING:
+    from engine.machine.core import Machine
+
+Telling = rep.CommitIntended | rep.Progressed | rep.LockWaitSeen
+
+
+# -- the fold ------------------------------------------------------------------------------------------------
+
+
+def _commit_intended(task: TaskState, event: ev.CommitIntended) -> None:
+    task.underway = replace(task.underway, intent=event)
+
+
+def _task_progressed(task: TaskState, event: ev.TaskProgressed) -> None:
+    first = task.underway.progress_from
+    # What is counted may change on the way (the phases of an index build): a rate is one of the same thing.
+    same = first and (first.unit, first.total) == (event.unit, event.total) and event.done >= first.done
+    task.underway = replace(task.underway, progress=event, progress_from=first if same else event)
+
+
+def _lock_wait_changed(task: TaskState, event: ev.LockWaitChanged) -> None:
+    task.underway = replace(task.underway, lock_wait=event if event.blockers else None)
+
+
+def _intervened(
+    task: TaskState, event: ev.InterventionMade | ev.InterventionEnded | ev.InterventionRefused
+) -> None:
+    task.underway = replace(task.underway, intervention=event)
+
+
+def _task_adjusted(task: TaskState, event: ev.TaskAdjusted) -> None:
+    task.adjusted = event
+
+
+def _of_task(effect: Callable[[TaskState, Any], None]) -> Callable[[State, Any], None]:
+    def apply(state: State, event: Any) -> None:
+        # A task that a changed plan has dropped is gone, and what was still to be told of it with it.
+        if task := state.tasks.get(event.task):
+            effect(task, event)
+
+    return apply
+
+
+EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
+    ev.CommitIntended: _of_task(_commit_intended),
+    ev.TaskProgressed: _of_task(_task_progressed),
+    ev.LockWaitChanged: _of_task(_lock_wait_changed),
+    ev.InterventionMade: _of_task(_intervened),
+    ev.InterventionEnded: _of_task(_intervened),
+    ev.InterventionRefused: _of_task(_intervened),
+    ev.TaskAdjusted: _of_task(_task_adjusted),
+}
+
+
+# -- the rules -----------------------------------------------------------------------------------------------
+
+
+def attempt_in_flight(state: State, task_id: str) -> tuple[int, ev.Purpose] | None:
+    """Which attempt at `task_id`, or at its rollback, an executor is busy with."""
+    task = state.tasks.get(task_id)
+    if task is None or task_id not in state.in_flight:
+        return None
+    if state.rollback and state.rollback.running == task_id:
+        return task.undo_attempts, "rollback"
+    return len(task.attempts), "run"
+
+
+def on_intent(machine: "Machine", report: rep.CommitIntended) -> None:
+    if _tell(machine, ev.CommitIntended, report):
+        machine.command(
+            cmd.GoOn(task=report.task, attempt=report.attempt, purpose=report.purpose, part=report.part)
+        )
+
+
+def on_progress(machine: "Machine", report: rep.Progressed) -> None:
+    _tell(machine, ev.TaskProgressed, report)
+
+
+def on_lock_wait(machine: "Machine", report: rep.LockWaitSeen) -> None:
+    shown = machine.state.tasks[report.task].underway.lock_wait
+    if report.blockers or shown:
+        _tell(machine, ev.LockWaitChanged, report)
+
+
+def _tell(machine: "Machine", kind: type[ev.Event], report: Telling) -> bool:
+    """Record what an attempt told, unless it is over: then its outcome has told more."""
+    if attempt_in_flight(machine.state, report.task) != (report.attempt, report.purpose):
+        return False
+    machine.emit(kind, **{name: getattr(report, name) for name in report.__struct_fields__})
+    return True
+
+
+def on_intervene(machine: "Machine", report: rep.Intervene) -> None:
+    if why := refusal(machine.state, report):
+        machine.emit(
+            ev.InterventionRefused,
+            task=report.task,
+            action=report.action,
+            pid=report.pid,
+            actor=report.actor,
+            why=why,
+        )
+        return
+    machine.emit(ev.InterventionMade, **{name: getattr(report, name) for name in report.__struct_fields__})
+    flight = attempt_in_flight(machine.state, report.task)
+    machine.command(
+        cmd.Intervene(
+            task=report.task,
+            attempt=report.attempt,
+            purpose=flight[1] if flight else "run",
+            action=report.action,
+            pid=report.pid,
+            backend_started=report.backend_started,
+        )
+    )
+
+
+def refusal(state: State, report: rep.Intervene) -> str:
+    """Why the intervention cannot be made: what it was decided on is not there any more; else empty."""
+    if state.finished:
+        return f"the run is {state.status}"
+    flight = attempt_in_flight(state, report.task)
+    if flight is None or flight[0] != report.attempt:
+        return f"attempt {report.attempt} at {report.task} is not running any more"
+    underway = state.tasks[report.task].underway
+    made = underway.intervention
+    same = ("action", "pid")
+    if isinstance(made, ev.InterventionMade) and all(getattr(made, k) == getattr(report, k) for k in same):
+        return "it has been asked for already"
+    if report.action == "cancel_own":
+        return ""
+    blockers = underway.lock_wait.blockers if underway.lock_wait else ()
+    shown = next((each for each in blockers if each.pid == report.pid), None)
+    if shown is None or shown.started != report.backend_started:
+        return f"backend {report.pid} does not block {report.task} any more"
+    return f"backend {report.pid} works for {shown.own_task} of this run" if shown.own_task else ""
+
+
+def on_intervened(machine: "Machine", report: rep.Intervened) -> None:
+    machine.emit(ev.InterventionEnded, **{name: getattr(report, name) for name in report.__struct_fields__})
+
+
+def on_adjust(machine: "Machine", report: rep.Adjust) -> None:
+    state = machine.state
+    task = state.tasks.get(report.task)
+    why = f"the run is {state.status}" if state.finished else "" if task else "the plan has no such task"
+    if task and machine.task(report.task).run.kind != "backfill":
+        why = f"{report.task} is no backfill"
+    if why:
+        machine.emit(ev.InterventionRefused, task=report.task, action="adjust", actor=report.actor, why=why)
+        return
+    adjusted = machine.emit(
+        ev.TaskAdjusted, **{name: getattr(report, name) for name in report.__struct_fields__}
+    )
+    machine.command(cmd.Adjust(adjusted=adjusted))
