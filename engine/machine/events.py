@@ -61,9 +61,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Blocker(msgspec.Struct, frozen=True, kw_only=True):
     """A backend that holds, or waits for, what an attempt waits for.
 
-    `pid` and `started` together tell it from any other; `age_s` is how long its transaction (or else its
-    present state) had lasted when it was seen, `state_s` its present state. `query` has no constants in it. `waits_for` are the pids that
-    block it in turn; `own_task` is the task of this run that it works for."""
+    `pid` and `started` together tell it from any other. When it was seen, its transaction (or else its
+    present state) had lasted `age_s` seconds, its present state `state_s`. `query` has no constants in it.
+    `waits_for` are the pids that block it in turn; `own_task` is the task of this run that it works for."""
 
     pid: int
     started: str
