@@ -1,0 +1,141 @@
+"""A PostgreSQL target of a run that is open: how it is connected to, and how it is looked into."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:  # psycopg takes a quarter of a second to import, which only such targets are to pay
+    from psycopg import AsyncConnection
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it warns of must not get on a screen
+
+APPLICATION_BYTES = 63
+"""What PostgreSQL keeps of an application_name."""
+OLDEST = 130000
+"""The oldest version that is worked with, as `server_version_num` gives it."""
+
+_PREFIX = "wesley"
+_OBSERVER = "observer"
+_DEFAULTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Connection parameters, in seconds, where the conninfo says nothing: a peer that is gone is noticed within
+half a minute."""
+_LOOK_S = 10
+"""Longest time in seconds that one look may take; it must never hang behind what it is to look at."""
+
+_CHECK_CLIENT = """
+SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'"""
+"""A statement whose client has died ends within a second, where the server knows how (from version 14)."""
+
+
+def application_name(run: str, task: str, attempt: int, purpose: str) -> str:
+    """What the backend of an attempt is called in pg_stat_activity: another name for every attempt.
+
+    Runs and tasks have ASCII names; those too long to be shown whole keep their beginning and a digest."""
+    name = f"{_PREFIX} {run}/{task}/{attempt}-{purpose}"
+    if len(name) <= APPLICATION_BYTES:
+        return name
+    ending = f"/{attempt}-{purpose}"
+    room = APPLICATION_BYTES - len(_run_prefix(run)) - len(ending)
+    return _run_prefix(run) + _cut(task, room) + ending
+
+
+def own_application(run: str, role: str) -> str:
+    """What a connection of the engine itself is called: one that belongs to no attempt."""
+    return f"{_PREFIX} {_cut(run, APPLICATION_BYTES - len(_PREFIX) - len(role) - 3)} ({role})"
+
+
+def owner_of(application: str, run: str, tasks: Iterable[str]) -> str | None:
+    """Which of the `tasks` of `run` the backend with this application_name works for; None for a stranger."""
+    ending = application.rpartition("/")[2]
+    number, _, purpose = ending.partition("-")
+    if not number.isdecimal():
+        return None
+    return next(
+        (task for task in tasks if application_name(run, task, int(number), purpose) == application), None
+    )
+
+
+def _run_prefix(run: str) -> str:
+    return f"{_PREFIX} {_cut(run, 24)}/"
+
+
+def _cut(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{text[: max(room - 9, 0)]}~{digest}"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Database:
+    """`name` is the target's; `version` as server_version_num gives it (160004 is 16.4). `conninfo` may hold
+    a password, and is never shown. `tasks` are the ids of the run's tasks."""
+
+    name: str
+    run: str
+    conninfo: str = field(repr=False)
+    version: int
+    tasks: Sequence[str] = field(default=(), repr=False)
+    _observer: "AsyncConnection[Any] | None" = field(default=None, repr=False)
+    _looking: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
+
+    async def connect(self, application: str) -> "AsyncConnection[Any]":
+        """A new connection, in autocommit, that the server calls `application`. Raises psycopg.Error."""
+        return await connect(self.conninfo, application)
+
+    async def look(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a short query, on a connection that all such looks share.
+
+        A connection that was lost is made anew, once. Raises psycopg.Error; a look that takes longer than ten
+        seconds is ended by the server."""
+        import psycopg
+
+        async with self._looking:
+            try:
+                return await self._ask(query, params)
+            except psycopg.OperationalError:
+                if self._observer is not None and not self._observer.closed:
+                    raise
+            return await self._ask(query, params)
+
+    def owner_of(self, application: str) -> str | None:
+        """The task of this run that the backend with this application_name works for."""
+        return owner_of(application, self.run, self.tasks)
+
+    async def close(self) -> None:
+        """Leave the server; what `connect` gave away is its taker's."""
+        observer, self._observer = self._observer, None
+        if observer:
+            await observer.close()
+
+    async def _ask(self, query: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        if self._observer is None or self._observer.closed:
+            self._observer = await self.connect(own_application(self.run, _OBSERVER))
+            await self._observer.execute(f"SET statement_timeout = '{_LOOK_S}s'")
+        cursor = await self._observer.execute(query.encode(), params or None)
+        return await cursor.fetchall()
+
+
+async def connect(conninfo: str, application: str) -> "AsyncConnection[Any]":
+    """A connection in autocommit, with nothing in it that a pooling proxy could trip over. What the conninfo
+    says of time-outs and keepalives holds. Raises psycopg.Error."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    params: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(conninfo), "application_name": application}
+    connection = await psycopg.AsyncConnection.connect(
+        make_conninfo(**params), autocommit=True, prepare_threshold=None
+    )
+    with suppress(psycopg.errors.InvalidParameterValue):  # the server's system has no way to check
+        await connection.execute(_CHECK_CLIENT)
+    return connection
