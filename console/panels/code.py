@@ -8,7 +8,7 @@ from textual.widget import Widget
 from console.panels.canvas import printable
 from engine.plan.models import Action, ActionKind
 
-_LANGUAGES: dict[ActionKind, str] = {"sql": "sql", "shell": "bash"}
+_LANGUAGES: dict[ActionKind, str] = {"sql": "sql", "backfill": "sql", "shell": "bash"}
 
 
 def highlighted(widget: Widget, action: Action) -> Text:

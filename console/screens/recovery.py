@@ -38,7 +38,7 @@ _STATUS: dict[About, TaskStatus] = {
     "rollback_step": TaskStatus.ROLLING_BACK,
     "rollback_scope": TaskStatus.FAILED,
 }
-_LANGUAGES = {"sql": "sql", "shell": "bash"}
+_LANGUAGES = {"sql": "sql", "backfill": "sql", "shell": "bash"}
 _ATTEMPTS_SHOWN = 3
 _TAIL = 200
 """Lines of output in the dialog; all of it is a key away."""

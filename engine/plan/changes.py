@@ -5,8 +5,9 @@ Two kinds of differences count:
 - the **effect** of a task: what it does, where, and after what, how it is undone, and how it is known to be
   done (`run`, `rollback`, `verify`, `needs`, the targets and the interpreter that its actions go to);
 - its **conduct**: what becomes of its attempts, and what may happen beside them (`critical`, `idempotent`,
-  `timeout`, `lock_timeout`, `classify`, `uses` with the capacity of those pools, `locks`). Of a task that is
-  through with its attempts, the conduct says nothing any more.
+  `timeout`, `lock_timeout`, `lock_patience`, `classify`, `uses` with the capacity of those pools, `locks`,
+  and the `pace` of a backfill: its batch, pause and throttle). Of a task that is through with its attempts,
+  the conduct says nothing any more.
 
 What comes from the plan as a whole (targets, defaults, capacities, the interpreter) counts at each task that
 it reaches, so that nothing of it is told where it changes nothing.
@@ -20,10 +21,12 @@ about in time; what the work is, and what it needs first, is said by the fields 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from engine.plan.models import Action, Plan, Task
+from engine.plan.models import Action, Backfill, Plan, Task, lock_timeout
 
 _EFFECT = ("run", "rollback", "verify", "needs", "target", "interpreter")
-_CONDUCT = ("critical", "idempotent", "timeout", "lock_timeout", "classify", "uses", "locks")
+_CONDUCT = (
+    "critical", "idempotent", "timeout", "lock_timeout", "lock_patience", "classify", "uses", "locks", "pace"
+)  # fmt: skip
 
 
 class TaskChange(NamedTuple):
@@ -65,9 +68,10 @@ def _differing(old: Plan, task: Task, new: Plan, other: Task) -> tuple[str, ...]
 def _facets(plan: Plan, task: Task) -> dict[str, object]:
     """All that counts of a task, with what the plan as a whole adds to it."""
     actions = [action for action in (task.run, task.rollback, task.verify) if action]
+    on_target = any(action.on is not None for action in actions)
     return {
-        "run": task.run,
-        "rollback": task.rollback,
+        "run": _unpaced(task.run),
+        "rollback": _unpaced(task.rollback),
         "verify": task.verify,
         "needs": frozenset(task.needs),
         "target": {action.on: plan.targets[action.on] for action in actions if action.on},
@@ -75,12 +79,22 @@ def _facets(plan: Plan, task: Task) -> dict[str, object]:
         "critical": task.critical,
         "idempotent": task.idempotent,
         "timeout": task.timeout if task.timeout is not None else plan.defaults.timeout,
-        "lock_timeout": plan.defaults.lock_timeout if any(map(_on_target, actions)) else None,
+        "lock_timeout": lock_timeout(plan, task) if on_target else None,
+        "lock_patience": plan.defaults.lock_patience if on_target else None,
         "classify": task.classify,
         "uses": {pool: (units, plan.resources[pool]) for pool, units in task.uses.items()},
         "locks": frozenset(task.locks),
+        "pace": [_pace(action.backfill) for action in actions if action.backfill],
     }
 
 
-def _on_target(action: Action) -> bool:
-    return action.on is not None
+def _unpaced(action: Action | None) -> object:
+    """What `action` does, but for the pace of a backfill."""
+    if action is None or action.backfill is None:
+        return action
+    backfill = action.backfill
+    return action.on, backfill.table, backfill.key, backfill.sql
+
+
+def _pace(backfill: Backfill) -> object:
+    return backfill.batch, backfill.pause, backfill.throttle

@@ -120,12 +120,24 @@ class _Check:
             for role in ("run", "rollback", "verify"):
                 target = _mapping(task.get(role)).get("on")
                 self._known((*loc, role, "on"), target, "target", _mapping(self.data.get("targets")))
+                self._backfill((*loc, role), role, _mapping(task.get(role)))
             if self.data.get("waves"):
                 self._known((*loc, "wave"), task.get("wave"), "wave", self.waves)
             if phases:
                 self._known((*loc, "phase"), task.get("phase"), "phase", phases)
             for pool, units in _mapping(task.get("uses")).items():
                 self._fits((*loc, "uses", pool), pool, units, pools)
+
+    def _backfill(self, loc: Loc, role: str, action: Mapping[str, Any]) -> None:
+        if "backfill" not in action:
+            return
+        if role == "verify":
+            self.notes.add((*loc, "backfill"), "a verify only looks: it cannot be a backfill", key=True)
+        name = action.get("on")
+        target = _mapping(self.data.get("targets")).get(name) if isinstance(name, str) else None
+        if "sqlite" in _mapping(target):
+            hint = "SQLite needs no batches: write it as `sql`"
+            self.notes.add((*loc, "on"), f"a backfill needs PostgreSQL, and {quote(name)} is SQLite", hint)
 
     def _known(self, loc: Loc, name: Any, what: str, known: Collection[str], *, key: bool = False) -> None:
         if isinstance(name, str) and name not in known and not self.notes.touched(loc, key=key):

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from engine.plan.durations import parse_duration
+from engine.plan.durations import format_duration, parse_duration
 
 
 class Strict(BaseModel):
@@ -122,14 +122,48 @@ class Simulated(Strict):
     output: str = ""
 
 
-ActionKind = Literal["sql", "sql_file", "shell", "python", "simulate"]
+_IDENTIFIER = r'([A-Za-z_][A-Za-z0-9_$]*|"([^"]|"")+")'
+ColumnName = Annotated[str, Field(pattern=f"^{_IDENTIFIER}$", max_length=200)]
+TableName = Annotated[str, Field(pattern=rf"^{_IDENTIFIER}(\.{_IDENTIFIER})?$", max_length=400)]
+"""Names as SQL has them: folded to lower case unless quoted; a table may have its schema before it."""
+
+
+class Throttle(Strict):
+    """What holds a backfill back: each is looked at before a batch, at most once in `every`."""
+
+    lag: Annotated[Duration, Field(gt=0)] | None = None
+    lock_waits: Units | None = None
+    sql: Text | None = None
+    every: Duration = 1.0
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.lag is None and self.lock_waits is None and self.sql is None:
+            raise ValueError("nothing to look at: name at least one of lag, lock_waits, sql")
+        return self
+
+
+class Backfill(Strict):
+    """A statement that is run batch by batch along the `key` of `table`, with the key's bounds of each batch
+    as `:first` and `:last`."""
+
+    table: TableName
+    key: ColumnName
+    sql: Text
+    batch: Units = 1000
+    pause: Duration = 0.05
+    throttle: Throttle | None = None
+
+
+ActionKind = Literal["sql", "sql_file", "backfill", "shell", "python", "simulate"]
 
 
 class Action(Strict):
-    """What a task runs: exactly one of the five kinds. `on` names a target and goes with SQL."""
+    """What a task runs: exactly one of these kinds. `on` names a target and goes with SQL."""
 
     sql: Text | None = None
     sql_file: Text | None = None
+    backfill: Backfill | None = None
     shell: Text | None = None
     python: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     simulate: Simulated | None = None
@@ -141,7 +175,7 @@ class Action(Strict):
         if len(kinds) != 1:
             given = ", ".join(kinds) or "none"
             raise ValueError(f"exactly one of {', '.join(_KINDS)} is needed; given: {given}")
-        if (self.on is not None) != kinds[0].startswith("sql"):
+        if (self.on is not None) != (kinds[0] in SQL_KINDS):
             raise ValueError("SQL needs `on: TARGET`" if self.on is None else "`on` goes with SQL only")
         return self
 
@@ -154,10 +188,20 @@ class Action(Strict):
         """The statement, command or function as written, for screens."""
         if self.simulate is not None:
             return "nothing (simulated)"
+        if self.backfill is not None:
+            return _described(self.backfill)
         return str(getattr(self, self.kind))
 
 
-_KINDS: tuple[ActionKind, ...] = ("sql", "sql_file", "shell", "python", "simulate")
+_KINDS: tuple[ActionKind, ...] = ("sql", "sql_file", "backfill", "shell", "python", "simulate")
+SQL_KINDS: frozenset[ActionKind] = frozenset({"sql", "sql_file", "backfill"})
+"""The kinds that work on a target."""
+
+
+def _described(backfill: Backfill) -> str:
+    pause = f", {format_duration(backfill.pause)} between them" if backfill.pause else ""
+    along = f"-- in batches of {backfill.batch:,} rows of {backfill.table} by {backfill.key}{pause}"
+    return f"{backfill.sql.strip()}\n{along}"
 
 
 class ClassifyRule(Strict):
@@ -195,6 +239,7 @@ class Task(Strict):
     uses: dict[Name, Units] = {}
     locks: tuple[Name, ...] = Field((), strict=False)
     timeout: Duration | None = None
+    lock_timeout: Duration | None = None
     classify: tuple[ClassifyRule, ...] = Field((), strict=False)
 
     @property
@@ -229,6 +274,7 @@ class RetryRules(Strict):
 class Defaults(Strict):
     timeout: Duration | None = None
     lock_timeout: Duration = 1.0
+    lock_patience: Duration = 120.0
 
 
 class Plan(Strict):
@@ -266,6 +312,11 @@ def expected_duration(task: Task) -> float:
 def effort_hours(task: Task) -> float:
     """Hours of work in `task`: its `effort`, or its expected duration where it names none; never 0."""
     return task.effort if task.effort is not None else max(expected_duration(task) / 3600, 1e-6)
+
+
+def lock_timeout(plan: Plan, task: Task) -> float:
+    """Seconds that SQL of `task` waits for a database lock at a time."""
+    return plan.defaults.lock_timeout if task.lock_timeout is None else task.lock_timeout
 
 
 def parse_plan_data(data: dict[str, Any]) -> Plan:

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from engine.plan.durations import format_duration
-from engine.plan.models import DURATION_SCHEMA, Plan
+from engine.plan.models import DURATION_SCHEMA, SQL_KINDS, Plan
 
 _TEXTS = {
     "Plan.wesley": "Version of the plan language: 1.",
@@ -34,11 +34,12 @@ _TEXTS = {
     "RetryRules.jitter": "Vary the waits a little, so that tasks do not come back all at once.",
     "Defaults.timeout": "The longest an attempt may run.",
     "Defaults.lock_timeout": "The longest a SQL statement waits for a database lock.",
+    "Defaults.lock_patience": "The longest an attempt on PostgreSQL goes on trying to get its locks.",
     "Wave.id": "Name that tasks use.",
     "Wave.name": "Title for people.",
     "Task.id": "Name that other tasks use: letters, digits, _, - and .",
     "Task.name": "Title for people; the id where absent.",
-    "Task.run": "What the task does: exactly one of sql, sql_file, shell, python, simulate.",
+    "Task.run": "What the task does: exactly one of sql, sql_file, backfill, shell, python, simulate.",
     "Task.rollback": "What undoes it.",
     "Task.verify": "What tells whether it took effect: SQL with a true first value, or exit code 0.",
     "Task.needs": "Dependencies: ids of tasks that come first.",
@@ -53,13 +54,25 @@ _TEXTS = {
     "Task.uses": "Units it takes from pools while it runs.",
     "Task.locks": "Locks it holds while it runs; a lock is a pool of one and needs no declaration.",
     "Task.timeout": "The longest an attempt may run.",
+    "Task.lock_timeout": "The longest its SQL waits for a database lock at a time.",
     "Task.classify": "Rules that give failures their class; the first that matches decides.",
     "Action.sql": "SQL statements: one transaction where they allow it.",
     "Action.sql_file": "A file of SQL, relative to the plan's folder; read when the plan is loaded.",
+    "Action.backfill": "A statement that PostgreSQL runs batch by batch along a table's key.",
     "Action.shell": "A command for sh -c, in the plan's folder.",
     "Action.python": "A function to call, as module:function, found from the plan's folder.",
     "Action.simulate": "Nothing but time.",
     "Action.on": "The target that SQL runs on.",
+    "Backfill.table": "The table whose keys are gone through: table, or schema.table.",
+    "Backfill.key": "Its column to go by: NOT NULL, and an index has to begin with it.",
+    "Backfill.sql": "One INSERT, UPDATE, DELETE or MERGE for the keys from :first to :last.",
+    "Backfill.batch": "Rows of the table in a batch; each batch is a transaction.",
+    "Backfill.pause": "Time between two batches.",
+    "Backfill.throttle": "What holds the backfill back.",
+    "Throttle.lag": "A standby that is this far behind holds it back.",
+    "Throttle.lock_waits": "This many sessions that wait for a lock in the database hold it back.",
+    "Throttle.sql": "A SELECT: while its first value is true, the backfill is held back.",
+    "Throttle.every": "How often all this is looked at, at most.",
     "Simulated.duration": "How long it takes; the task's duration where absent.",
     "Simulated.exit": "The exit code it ends with.",
     "Simulated.output": "What it prints.",
@@ -79,12 +92,11 @@ def plan_schema() -> dict[str, Any]:
         for key, value in properties.items():
             properties[key] = _property(value) | {"description": _TEXTS[f"{name}.{key}"]}
     definitions["Action"]["oneOf"] = [
-        {"required": [kind, "on"]}
-        if kind.startswith("sql")
-        else {"required": [kind], "not": {"required": ["on"]}}
+        {"required": [kind, "on"]} if kind in SQL_KINDS else {"required": [kind], "not": {"required": ["on"]}}
         for kind in definitions["Action"]["properties"]
         if kind != "on"
     ]
+    definitions["Throttle"]["anyOf"] = [{"required": [key]} for key in ("lag", "lock_waits", "sql")]
     definitions["Target"]["oneOf"] = [{"required": ["sqlite"]}, {"required": ["postgres"]}]
     definitions["ClassifyRule"]["oneOf"] = [{"required": [key]} for key in ("exit", "sqlstate", "output")]
     head = {

@@ -10,7 +10,7 @@ from engine.plan.notes import Notes
 from engine.plan.paths import PathRefused, resolve_path
 from engine.plan.source import MAX_BYTES, Loc, read_text
 
-_OTHER_KINDS = {"sql", "shell", "python", "simulate"}
+_OTHER_KINDS = {"sql", "backfill", "shell", "python", "simulate"}
 
 
 def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -> None:

@@ -28,6 +28,8 @@ _TYPES = {
 _PATTERNS = {
     "python": "a function is written module:function",
     "sqlstate": "an SQLSTATE is two to five digits and capital letters",
+    "table": "a table is written table or schema.table, each in double quotes if SQL needs them",
+    "key": "a key is one column, in double quotes if SQL needs them",
 }
 _NAME = "a name begins with a letter, a digit or _, and goes on with those, - and ."
 _BOUNDS = {

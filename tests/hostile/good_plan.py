@@ -33,6 +33,7 @@ retry:
 defaults:
   timeout: 10m
   lock_timeout: 1s
+  lock_patience: 2m
 phases:
   - expand
   - switch
@@ -85,6 +86,21 @@ tasks:
     run:
       sql_file: third.sql
       on: app
+  - id: fourth
+    lock_timeout: 2s
+    run:
+      backfill:
+        table: shop.orders
+        key: id
+        sql: UPDATE shop.orders SET x = 1 WHERE id BETWEEN :first AND :last
+        batch: 500
+        pause: 10ms
+        throttle:
+          lag: 10s
+          lock_waits: 5
+          sql: SELECT false
+          every: 1s
+      on: main
 """
 CHOSEN = frozenset({"app", "main", "cpu"})
 """Keys that the plan's author chose."""

@@ -71,6 +71,11 @@ WRONG: dict[str, dict[str, str]] = {
         "x" * 101: "is longer than 100 characters",
         "[a, b]": "this is not text",
     },
+    "identifier": dict.fromkeys(
+        ("a b", "../a", '"a\\u202eb"', '"a\\0b"', "注文", "'\"a'", "a.b.c", "a;b", "' '"),
+        "in double quotes if SQL needs them",
+    )
+    | {"''": "double quotes", "[a, b]": "this is not text", "x" * 401: "is longer than"},
     "choice": {"7": "is not one of", "[a]": "is not one of"},
 }
 
@@ -81,8 +86,11 @@ KINDS: dict[str, str] = {
     "workers progress keep attempts cpu": "whole count",
     "exit": "whole",
     "phases jitter critical idempotent": "truth",
-    "every base cap timeout lock_timeout duration": "duration",
+    "every base cap timeout lock_timeout lock_patience duration pause lag": "duration",
+    "batch lock_waits": "whole count",
+    "table key": "identifier",
     "targets resources checkpoints retry defaults run rollback verify uses simulate app main": "mapping",
+    "backfill throttle": "mapping",
     "tasks needs locks classify waves": "list",
     "id on wave phase": "name",
     "model policy as": "choice",

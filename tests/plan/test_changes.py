@@ -58,7 +58,11 @@ COUNTING: dict[str, tuple[Plan, dict[str, tuple[str, ...]], bool]] = {
     "another target": (edited(0, run={**SQL, "on": "log"}), {"first": ("run", "target")}, True),
     "rollback": (edited(0, rollback={"shell": "undo more"}), {"first": ("rollback",)}, True),
     "no rollback": (edited(0, rollback=None), {"first": ("rollback",)}, True),
-    "verify": (edited(2, verify=None), {"third": ("verify", "target", "lock_timeout")}, True),
+    "verify": (
+        edited(2, verify=None),
+        {"third": ("verify", "target", "lock_timeout", "lock_patience")},
+        True,
+    ),
     "needs": (edited(2, needs=["first"]), {"third": ("needs",)}, True),
     "where a target is": (
         edited(targets={**PLAN["targets"], "app": {"sqlite": "other.db"}}),
@@ -77,6 +81,12 @@ COUNTING: dict[str, tuple[Plan, dict[str, tuple[str, ...]], bool]] = {
     "lock timeout": (
         edited(defaults={"timeout": 60.0, "lock_timeout": 2.0}),
         {"first": ("lock_timeout",), "third": ("lock_timeout",)},
+        False,
+    ),
+    "lock timeout of one task": (edited(0, lock_timeout=3.0), {"first": ("lock_timeout",)}, False),
+    "lock patience": (
+        edited(defaults={"timeout": 60.0, "lock_timeout": 1.0, "lock_patience": 9.0}),
+        {"first": ("lock_patience",), "third": ("lock_patience",)},
         False,
     ),
     "classify": (edited(1, classify=[{"exit": 75, "as": "transient"}]), {"second": ("classify",)}, False),
@@ -110,7 +120,33 @@ def test_every_field_of_a_task_is_known_to_count_or_not() -> None:
     """A field that is added to the language has to be thought of here."""
     counting = {field for _, fields, _ in COUNTING.values() for each in fields.values() for field in each}
     scheduling = {"name", "duration", "effort", "value", "risk", "phase", "wave"}
-    assert _every_field == (counting - {"target", "interpreter", "lock_timeout"}) | scheduling
+    of_the_whole_plan = {"target", "interpreter", "lock_patience"}
+    assert _every_field == (counting - of_the_whole_plan) | scheduling
+
+
+def backfilling(**fields: Any) -> Plan:
+    backfill = {"table": "orders", "key": "id", "sql": "DELETE FROM x WHERE id BETWEEN :first AND :last"}
+    return edited(0, run={"backfill": backfill | fields, "on": "app"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sql": "DELETE FROM y WHERE id BETWEEN :first AND :last"}, ("run",)),
+        ({"table": "customers"}, ("run",)),
+        ({"key": "number"}, ("run",)),
+        ({"batch": 10}, ("pace",)),
+        ({"pause": 1.0}, ("pace",)),
+        ({"throttle": {"lock_waits": 1}}, ("pace",)),
+        ({"batch": 10, "key": "number"}, ("run", "pace")),
+    ],
+)
+def test_the_pace_of_a_backfill_is_no_change_of_what_it_does(
+    fields: dict[str, Any], told: tuple[str, ...]
+) -> None:
+    (change,) = plan_changes(backfilling(), backfilling(**fields))
+    assert change == TaskChange("first", "changed", told)
+    assert change.of_effect == ("run" in told)
 
 
 tasks = st.lists(st.sampled_from("abcdefg"), unique=True, min_size=1)

@@ -22,9 +22,18 @@ def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
+backfills = st.builds(
+    lambda needed, optional: needed | optional,
+    st.fixed_dictionaries({"table": st.just('shop."or""ders"'), "key": st.just("id"), "sql": lines}),
+    some(
+        batch=st.integers(1, 9), pause=seconds,
+        throttle=some(lag=st.floats(1, 9), every=seconds).map(lambda found: found | {"lock_waits": 1}),
+    ),
+)  # fmt: skip
 actions = st.one_of(
     st.fixed_dictionaries({"sql": lines, "on": names}),
     st.fixed_dictionaries({"sql_file": lines, "on": names}),
+    st.fixed_dictionaries({"backfill": backfills, "on": names}),
     st.fixed_dictionaries({"shell": lines}),
     st.just({"python": "module:function"}),
     st.fixed_dictionaries({"simulate": some(duration=seconds, exit=st.integers(0, 255), output=lines)}),
@@ -42,7 +51,7 @@ tasks = st.builds(
         name=lines, rollback=actions, verify=actions, needs=st.lists(names), wave=names, phase=names,
         duration=seconds, effort=st.floats(0.01, 99), value=st.integers(1, 10), risk=shares,
         critical=st.booleans(), idempotent=st.booleans(), uses=st.dictionaries(names, st.integers(1, 9)),
-        locks=st.lists(names), timeout=seconds, classify=st.lists(rules, max_size=3),
+        locks=st.lists(names), timeout=seconds, lock_timeout=seconds, classify=st.lists(rules, max_size=3),
     ),
 )  # fmt: skip
 plans = st.builds(
@@ -54,7 +63,7 @@ plans = st.builds(
         resources=st.dictionaries(names, st.integers(1, 9)),
         checkpoints=some(every=seconds, progress=st.integers(1, 100), before_risk=shares),
         retry=some(attempts=st.integers(0, 9), base=seconds, jitter=st.booleans()),
-        defaults=some(timeout=seconds, lock_timeout=seconds), phases=st.lists(names),
+        defaults=some(timeout=seconds, lock_timeout=seconds, lock_patience=seconds), phases=st.lists(names),
         waves=st.lists(some(name=lines).flatmap(lambda wave: names.map(lambda name: wave | {"id": name}))),
     ),
 )  # fmt: skip

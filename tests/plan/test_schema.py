@@ -32,6 +32,16 @@ def test_the_plan_of_the_documentation_is_valid() -> None:
 
 
 TARGETS = {"targets": {"app": {"sqlite": "a.db"}}}
+SHOP = {"targets": {"shop": {"postgres": "embedded"}}}
+
+
+def backfill(**fields: Any) -> dict[str, Any]:
+    given = {
+        "table": "orders",
+        "key": "id",
+        "sql": "DELETE FROM a WHERE id BETWEEN :first AND :last",
+    } | fields
+    return minimal(run={"backfill": given, "on": "shop"}) | SHOP
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,9 @@ TARGETS = {"targets": {"app": {"sqlite": "a.db"}}}
         minimal(duration="1h30m", effort=1, risk=1, needs=[]),
         minimal(duration="PT1H30M"),
         minimal(duration="1.5s"),
+        backfill(),
+        backfill(table='shop."Order Items"', key='"Id"', batch=1, pause="0s", throttle={"lag": "10s"}),
+        backfill(throttle={"lock_waits": 5, "sql": "SELECT false", "every": "250ms"}),
     ],
 )
 def test_what_the_loader_takes_is_valid(tmp_path: Path, plan: dict[str, Any]) -> None:
@@ -77,6 +90,13 @@ def test_what_the_loader_takes_is_valid(tmp_path: Path, plan: dict[str, Any]) ->
         minimal(classify=[{"as": "transient"}]),
         minimal(classify=[{"exit": 1, "output": "x", "as": "transient"}]),
         minimal(classify=[{"exit": 1, "as": "sometimes"}]),
+        backfill(table="a.b.c"),
+        backfill(table="orders; DROP TABLE orders"),
+        backfill(key="id, number"),
+        backfill(batch=0),
+        backfill(throttle={}),
+        backfill(throttle={"every": "1s"}),
+        minimal(run={"backfill": backfill()["tasks"][0]["run"]["backfill"]}) | SHOP,
     ],
 )
 def test_what_the_loader_refuses_is_not_valid(tmp_path: Path, plan: dict[str, Any]) -> None:
