@@ -25,11 +25,6 @@ _KINDS = {
 
 _OBJECTS = {"MATVIEW": "MATERIALIZED VIEW", "TABCONSTRAINT": "CONSTRAINT", "ACCESS_METHOD": "ACCESS METHOD"}
 
-_TRANSACTION_ALONE: dict[str, str | Callable[[Any], str]] = {
-    "TRANS_STMT_COMMIT_PREPARED",
-    "TRANS_STMT_ROLLBACK_PREPARED",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ConcurrentIndex:
@@ -229,10 +224,6 @@ def _alter_subscription_alone(node: Any) -> str:
     return "ALTER SUBSCRIPTION that reaches the publisher" if refreshes else ""
 
 
-def _transaction_alone(node: Any) -> str:
-    return kind(node) if enum(node, "kind") in _TRANSACTION_ALONE else ""
-
-
 _ALONE: dict[str, str | Callable[[Any], str]] = {
     "IndexStmt": _index_alone,
     "DropStmt": _drop_alone,
@@ -250,7 +241,6 @@ _ALONE: dict[str, str | Callable[[Any], str]] = {
     "CreateTableSpaceStmt": "CREATE TABLESPACE",
     "DropTableSpaceStmt": "DROP TABLESPACE",
     "AlterSystemStmt": "ALTER SYSTEM",
-    "TransactionStmt": _transaction_alone,
 }
 
 
