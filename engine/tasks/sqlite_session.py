@@ -127,7 +127,7 @@ class Session:
         returned = self._read(cursor) if cursor.description else ""
         changed = max(cursor.rowcount, 0)
         self.rows += changed
-        outcome = _count(changed, "changed") if cursor.rowcount >= 0 else "" if returned else "done"
+        outcome = count_of(changed, "changed") if cursor.rowcount >= 0 else "" if returned else "done"
         self._note("\n".join(filter(None, (f"{number}: {statement.summary(80)}", returned, outcome))))
 
     def _execute(self, connection: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
@@ -155,7 +155,7 @@ class Session:
         lines = [" | ".join(str(column[0]) for column in cursor.description)]
         lines += [" | ".join(show(value, self._job.output.clean) for value in row) for row in shown]
         more = f", the first {ROWS_SHOWN} shown" if count > ROWS_SHOWN else ""
-        return "\n".join([*lines, f"({_count(count)}{more})"])
+        return "\n".join([*lines, f"({count_of(count)}{more})"])
 
     def _note(self, text: str) -> None:
         # Many small statements must not wait for the output one by one.
@@ -194,5 +194,6 @@ def show(value: object, clean: Callable[[str], str]) -> str:
     return line if len(line) <= CELL_WIDTH else f"{line[: CELL_WIDTH - 1]}…"
 
 
-def _count(rows: int, what: str = "") -> str:
+def count_of(rows: int, what: str = "") -> str:
+    """A number of rows in words: `1 row changed`."""
     return f"{rows:,} row{'' if rows == 1 else 's'} {what}".rstrip()
