@@ -16,7 +16,7 @@ from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.embedded import SETTINGS, Server, start_server, stop_server
 from engine.tasks.sanitise import Redactor
 
-FAST = {**SETTINGS, "fsync": "off", "full_page_writes": "off"}
+FAST = {**SETTINGS, "fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "2"}
 """Nothing of these servers is to outlive the machine; killing their processes loses nothing all the same."""
 
 _numbers = count(1)

@@ -61,8 +61,10 @@ FROM pg_locks l WHERE l.pid = %s AND NOT l.granted
 _PREPARED = """
 SELECT string_agg(DISTINCT p.gid, ', '), min(p.owner), min(p.prepared),
        extract(epoch FROM clock_timestamp() - min(p.prepared))::float8
-FROM pg_prepared_xacts p JOIN pg_locks l ON l.virtualtransaction = '-1/' || p.transaction
-WHERE l.relation = %s OR l.transactionid::text = %s
+FROM pg_prepared_xacts p
+JOIN pg_locks itself ON itself.transactionid = p.transaction AND itself.pid IS NULL
+JOIN pg_locks held ON held.virtualtransaction = itself.virtualtransaction AND held.pid IS NULL
+WHERE held.relation = %s OR held.transactionid::text = %s
 """
 
 
