@@ -33,7 +33,7 @@ from engine.tasks.base import (
 )
 from engine.tasks.output import OutputSink
 from engine.tasks.registry import executor_for
-from engine.tasks.sanitise import Redactor
+from engine.tasks.sanitise import Redactor, neutralise
 
 OnLines = Callable[[str, int, list[str]], None]
 """Hears of new output: (task, attempt, lines), the lines safe for screens."""
@@ -126,9 +126,15 @@ class RealWorld:
 
     async def intervene(self, asked: cmd.Intervene) -> rep.Report:
         from engine.tasks.postgres import sessions
+        from engine.tasks.postgres.database import Database
 
-        database = self._targets[self._tasks[asked.task].run.on or ""]
-        done, detail = await sessions.intervene(database, asked.action, asked.pid, asked.backend_started)
+        task = self._tasks[asked.task]
+        action = task.run if asked.purpose == "run" else task.rollback
+        assert action is not None, f"{asked.task} has no {asked.purpose}"
+        database = self._targets[action.on or ""]
+        assert isinstance(database, Database)
+        done, told = await sessions.intervene(database, asked.action, asked.pid, asked.backend_started)
+        detail = self._redactor.redact(neutralise(told))
         return rep.Intervened(
             task=asked.task,
             attempt=asked.attempt,
