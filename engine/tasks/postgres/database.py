@@ -12,6 +12,8 @@ import anyio
 if TYPE_CHECKING:  # psycopg takes a quarter of a second to import, which only such targets are to pay
     from psycopg import AsyncConnection
 
+    from engine.tasks.postgres.guard import Guard
+
 logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it warns of must not get on a screen
 
 APPLICATION_BYTES = 63
@@ -32,9 +34,13 @@ half a minute."""
 _LOOK_S = 10
 """Longest time in seconds that one look may take; it must never hang behind what it is to look at."""
 
-_CHECK_CLIENT = """
-SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'"""
-"""A statement whose client has died ends within a second, where the server knows how (from version 14)."""
+_NOTICE_DEATH = """
+SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+  ('client_connection_check_interval', '1s'),
+  ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
+) AS wanted (name, value) USING (name)"""
+"""A statement whose client has died ends within a second, where the server knows how (from version 14); one
+whose client's machine is gone, within half a minute."""
 
 
 def application_name(run: str, task: str, attempt: int, purpose: str) -> str:
@@ -79,19 +85,29 @@ def _cut(text: str, room: int) -> str:
 @dataclass(slots=True, eq=False, kw_only=True)
 class Database:
     """`name` is the target's; `version` as server_version_num gives it (160004 is 16.4). `conninfo` may hold
-    a password, and is never shown. `tasks` are the ids of the run's tasks."""
+    a password, and is never shown. `tasks` are the ids of the run's tasks. `guard` keeps other migrations
+    away, where that is wanted.
+
+    Behind a session-pooling proxy `connection.info.backend_pid` is made up by the proxy: ask the server
+    itself for the pid of a backend."""
 
     name: str
     run: str
     conninfo: str = field(repr=False)
     version: int
     tasks: Sequence[str] = field(default=(), repr=False)
+    guard: "Guard | None" = field(default=None, repr=False)
     _observer: "AsyncConnection[Any] | None" = field(default=None, repr=False)
     _looking: anyio.Lock = field(default_factory=anyio.Lock, repr=False)
 
     async def connect(self, application: str) -> "AsyncConnection[Any]":
         """A new connection, in autocommit, that the server calls `application`. Raises psycopg.Error."""
-        return await connect(self.conninfo, application)
+        import psycopg
+
+        connection = await open_connection(self.conninfo, application)
+        with suppress(psycopg.errors.InvalidParameterValue):  # the server's system has no way to check
+            await connection.execute(_NOTICE_DEATH)
+        return connection
 
     async def look(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a short query, on a connection that all such looks share.
@@ -126,16 +142,14 @@ class Database:
         return await cursor.fetchall()
 
 
-async def connect(conninfo: str, application: str) -> "AsyncConnection[Any]":
-    """A connection in autocommit, with nothing in it that a pooling proxy could trip over. What the conninfo
-    says of time-outs and keepalives holds. Raises psycopg.Error."""
+async def open_connection(conninfo: str, application: str) -> "AsyncConnection[Any]":
+    """A connection in autocommit, in whose session nothing has been set yet. What the conninfo says of
+    time-outs and keepalives holds. Raises psycopg.Error."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     params: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(conninfo), "application_name": application}
-    connection = await psycopg.AsyncConnection.connect(
+    # No statement is prepared, since a proxy may know nothing of it.
+    return await psycopg.AsyncConnection.connect(
         make_conninfo(**params), autocommit=True, prepare_threshold=None
     )
-    with suppress(psycopg.errors.InvalidParameterValue):  # the server's system has no way to check
-        await connection.execute(_CHECK_CLIENT)
-    return connection

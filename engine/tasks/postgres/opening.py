@@ -1,0 +1,161 @@
+"""Opening the PostgreSQL targets of a run: servers are started, databases connected to, looked over, and
+locked against other migrations. Whatever keeps a target from being used is told before anything is done."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+from anyio import to_thread
+
+from engine.tasks.postgres.database import OLDEST, Database, open_connection, own_application
+from engine.tasks.postgres.embedded import EMBEDDED, CannotEmbed, Server, start_server, stop_server
+from engine.tasks.postgres.guard import Guard, LockedElsewhere
+from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
+from engine.tasks.postgres.refusing import in_plain_words
+
+_LEAVE_S = 5.0
+"""How long a connection that is to be left may hold up the end of a run."""
+
+
+class CannotOpen(Exception):
+    """Targets that cannot be used. `problems` holds a line for each, with what is wrong and what to do."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """`folder` is where embedded servers keep their data."""
+
+    run: str
+    tasks: Sequence[str]
+    folder: Path
+    say: Callable[[str], None]
+    stack: AsyncExitStack
+    databases: dict[str, Database] = field(default_factory=dict)
+    guards: list[Guard] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    locked: list[LockedElsewhere] = field(default_factory=list)
+    _locking: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def open(self, name: str, conninfo: str) -> None:
+        try:
+            if conninfo.strip() == EMBEDDED:
+                conninfo = await self._start(name)
+            await self._connect(name, conninfo)
+        except LockedElsewhere as error:
+            self.locked.append(error)
+        except (CannotEmbed, UnfitPooling, _Unfit) as error:
+            self.problems[name] = f"target `{name}`: {error}"
+        except (psycopg.Error, OSError) as error:
+            self.problems[name] = f"target `{name}`: {in_plain_words(error)}"
+
+    async def _start(self, name: str) -> str:
+        self.say(f"target {name}: starting its embedded server…")
+        with anyio.CancelScope(shield=True):  # what was started has to be known, so as to be stopped
+            server = await to_thread.run_sync(start_server, self.folder / name)
+        self.stack.push_async_callback(_stop, server)
+        (self.folder / f"{name}.conninfo").write_text(f"{server.conninfo}\n")
+        self.say(f'target {name}: its embedded server is reached with: psql "{server.conninfo}"')
+        return server.conninfo
+
+    async def _connect(self, name: str, conninfo: str) -> None:
+        self.say(f"target {name}: connecting…")
+        application = own_application(self.run, "opening")
+        async with await open_connection(conninfo, application) as connection:
+            version = connection.info.server_version
+            await _look_over(connection, version)
+        remark = await check_pooling(partial(open_connection, conninfo, application))
+        if remark:
+            self.say(f"target {name}: {remark}")
+        database = Database(
+            name=name, run=self.run, conninfo=conninfo, version=version, tasks=tuple(self.tasks)
+        )
+        self.stack.push_async_callback(_leave, database.close)
+        await self._lock(database)
+        self.databases[name] = database
+
+    async def _lock(self, database: Database) -> None:
+        guard = Guard(database, self.say)
+        self.stack.push_async_callback(_leave, guard.close)
+        async with self._locking:  # one after the other, so that each knows whom of us it meets
+            database.guard = await guard.acquire(self.guards)
+            if database.guard is guard:
+                self.guards.append(guard)
+
+
+class _Unfit(Exception):
+    """A server that answers, and yet cannot be worked with."""
+
+
+async def _look_over(connection: "psycopg.AsyncConnection[Any]", version: int) -> None:
+    if version < OLDEST:
+        raise _Unfit(
+            f"its server is PostgreSQL {version // 10000}; version {OLDEST // 10000} or later is needed"
+        )
+    cursor = await connection.execute("SELECT pg_is_in_recovery()")
+    if await cursor.fetchone() == (True,):
+        raise _Unfit(
+            "its server is a standby, which takes no changes; name the primary, or several hosts with "
+            "target_session_attrs=read-write"
+        )
+
+
+@asynccontextmanager
+async def opened_databases(
+    conninfos: Mapping[str, str],
+    *,
+    run: str,
+    tasks: Sequence[str],
+    folder: Path,
+    say: Callable[[str], None],
+    given_up: anyio.Event,
+) -> AsyncIterator[Mapping[str, Database]]:
+    """The databases of the targets, for as long as the block lasts. Of an `embedded` one the data lie in a
+    folder of its name in `folder`. `say` takes lines for the operator, and `given_up` ends the opening.
+
+    Raises CannotOpen, and LockedElsewhere if another migration is all that is in the way."""
+    async with AsyncExitStack() as stack:
+        opening = _Opening(run, tasks, folder, say, stack)
+        await _open_all(opening, conninfos, given_up)
+        if opening.problems or given_up.is_set():
+            locked = [f"{error}" for error in opening.locked]
+            cut = ["the run was stopped before its targets were open"] if given_up.is_set() else []
+            raise CannotOpen([opening.problems[name] for name in sorted(opening.problems)] + locked + cut)
+        if opening.locked:
+            raise opening.locked[0]
+        async with anyio.create_task_group() as keeping:
+            for guard in opening.guards:
+                keeping.start_soon(guard.keep)
+            yield opening.databases
+            keeping.cancel_scope.cancel()
+
+
+async def _open_all(opening: _Opening, conninfos: Mapping[str, str], given_up: anyio.Event) -> None:
+    async def heed() -> None:
+        await given_up.wait()
+        everything.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as everything:
+        everything.start_soon(heed)
+        async with anyio.create_task_group() as each:
+            for name, conninfo in conninfos.items():
+                each.start_soon(opening.open, name, conninfo)
+        everything.cancel_scope.cancel()
+
+
+async def _stop(server: Server) -> None:
+    with anyio.CancelScope(shield=True):
+        await to_thread.run_sync(stop_server, server)
+
+
+async def _leave(close: Callable[[], Awaitable[None]]) -> None:
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_LEAVE_S), suppress(psycopg.Error, OSError):
+        await close()
