@@ -5,11 +5,19 @@ before such a statement, on the attempt's own connection; `clean_up` after one t
 its own; `evidence` tells of one whose end nobody saw.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import psycopg
+
 from engine.tasks.base import Evidence, Job
-from engine.tasks.classify import Verdict
+from engine.tasks.postgres import catalog, waits
+from engine.tasks.postgres.catalog import Found
+from engine.tasks.postgres.database import own_application
+from engine.tasks.postgres.sqlstates import told
+from engine.tasks.postgres.subjects import COST, Prepared, Site, Subject, subject, subject_of
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -17,26 +25,8 @@ if TYPE_CHECKING:
     from engine.plan.sql.parse import Statement
     from engine.tasks.postgres.database import Database
 
-BUILDER = "index builder"
-"""What a RESOURCE failure lacks while somebody else's build of the same index is under way: to be probed by
-`probe`."""
-
-
-class RefusedError(Exception):
-    """The statement must not be sent. The message says why and what to do; nothing was left behind."""
-
-    def __init__(self, verdict: Verdict, message: str) -> None:
-        super().__init__(message)
-        self.verdict = verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """`needed` is false where there is nothing left to send: what the statement is for is there. `said` is
-    for the output; it names what was found, dropped or finished, and is empty where there is nothing."""
-
-    needed: bool = True
-    said: str = ""
+_CANCEL_S = 5.0
+_UNLIMITED = "SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +40,7 @@ class CleanedUp:
 
 def concerns(statement: "Statement") -> bool:
     """Whether the functions of this module are to be called for this statement."""
-    raise NotImplementedError
+    return subject(statement) is not None
 
 
 async def prepare(
@@ -58,27 +48,103 @@ async def prepare(
 ) -> Prepared:
     """Make way for the statement: what an earlier one left half done is dropped, or finished.
 
-    To be called on the attempt's own connection (autocommit, no lock_timeout), while it is watched as any
-    statement of the attempt: a cancellation by `connection.cancel_safe` (stop, give_up, timeout) ends it.
-    Raises RefusedError, and psycopg.Error."""
-    raise NotImplementedError
+    To be called on the attempt's own connection, in autocommit, while it is watched as any statement of the
+    attempt: a cancellation by `connection.cancel_safe` (stop, give_up, timeout) ends it. Waits for locks as
+    long as that takes, and leaves the connection set so. Raises RefusedError, and psycopg.Error."""
+    await connection.execute("SET lock_timeout = 0")
+    return await subject_of(statement).prepare(Site(connection, database))
 
 
-async def clean_up(database: "Database", statement: "Statement", job: Job, application: str) -> CleanedUp:
+async def clean_up(
+    database: "Database", statement: "Statement", job: Job, application: str, prepared: Prepared
+) -> CleanedUp:
     """Drop, concurrently and on a connection of its own named `application`, what a failed statement left.
 
     Waits no longer than `job.lock_patience_s`, and once `job.stop` or `job.give_up` is set no longer than
-    `job.grace_s`. What cannot be dropped now is named, and dropped by the next attempt's `prepare`.
-    Raises nothing; to be shielded from a cancellation by the caller."""
-    raise NotImplementedError
+    `job.grace_s`; for whom, `job.lock_wait` hears. What cannot be dropped now is named, and dropped by the
+    next attempt's `prepare`. Raises nothing; to be shielded from a cancellation by the caller."""
+    try:
+        async with await database.connect(application) as connection:
+            await connection.execute(_UNLIMITED)
+            site = Site(connection, database)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(waits.watch, database, connection.info.backend_pid, job)
+                tasks.start_soon(_end_in_time, site, job)
+                cleaned = await _cleaned_up(site, subject_of(statement), prepared)
+                tasks.cancel_scope.cancel()
+            return cleaned
+    except psycopg.Error as error:
+        return CleanedUp(clean=False, said=f"what it left could not be looked for: {told(error)}")
 
 
 async def evidence(database: "Database", statement: "Statement") -> Evidence:
     """Whether the statement has taken effect: `done` is None while its builder is alive. Changes nothing.
     Raises psycopg.Error."""
-    raise NotImplementedError
+    async with await database.connect(own_application(database.run, "evidence")) as connection:
+        return await subject_of(statement).evidence(Site(connection, database))
 
 
 async def probe(database: "Database", statement: "Statement") -> tuple[bool, str]:
-    """Whether nobody is building what the statement is about any more, and who is. Raises psycopg.Error."""
-    raise NotImplementedError
+    """Whether nobody works any more on an index that the statement needs out of its way. Raises
+    psycopg.Error."""
+    async with await database.connect(own_application(database.run, "probe")) as connection:
+        site = Site(connection, database)
+        for left in await subject_of(statement).left(site):
+            if at_work := await site.at_work(left):
+                return False, f"{at_work} still works on index {left.name}"
+    return True, "nobody works on the index any more"
+
+
+async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared) -> CleanedUp:
+    said: list[str] = []
+    try:
+        for index in await subject.left(site) if subject.sweeps else []:
+            said.append(await _swept(site, index))
+        after = await subject.state(site)
+    except psycopg.Error as error:
+        said.append(f"what it left could not be looked for: {told(error)}")
+        return CleanedUp(clean=False, said="; ".join(said))
+    clean = after == prepared.before
+    if not clean and (meaning := subject.changed(after)):
+        said.append(meaning)
+    return CleanedUp(clean=clean, said="; ".join(said))
+
+
+async def _swept(site: Site, index: Found) -> str:
+    """Drop what a failed statement has left, and say how that went."""
+    if at_work := await site.at_work(index):
+        return f"index {index.name} is invalid, and {at_work} still works on it"
+    try:
+        await site.drop(index)
+    except psycopg.Error as error:
+        if site.connection.closed:
+            raise
+        why = f"others had not let go of its table in time ({site.waited_for})" if site.waited_for else ""
+        return (
+            f"the invalid index {index.name} that it left is still there: {why or told(error)}. {COST}; "
+            f"the next attempt drops it, or do it yourself: DROP INDEX CONCURRENTLY {index.name}"
+        )
+    return f"the invalid index {index.name} that it left was dropped"
+
+
+async def _end_in_time(site: Site, job: Job) -> None:
+    """End what runs on the connection once it has taken as long as it may."""
+    with anyio.move_on_after(job.lock_patience_s):
+        await _either(job.stop, job.give_up)
+        with anyio.move_on_after(job.grace_s):
+            await job.hurry.wait()
+    with suppress(psycopg.Error):
+        site.waited_for = site.who(await catalog.blockers(site.database, site.connection.info.backend_pid))
+    with suppress(psycopg.Error):
+        await site.connection.cancel_safe(timeout=_CANCEL_S)
+
+
+async def _either(*events: anyio.Event) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        for event in events:
+            tasks.start_soon(wait, event)
