@@ -442,6 +442,7 @@ class InterventionMade(Event, frozen=True, kw_only=True):
 
     task: str
     attempt: int
+    purpose: Purpose = "run"
     action: Intervention
     pid: int = 0
     backend_started: str = ""

@@ -205,6 +205,7 @@ class Intervene(Report, frozen=True, kw_only=True):
 
     task: str
     attempt: int
+    purpose: Purpose = "run"
     action: Intervention
     pid: int = 0
     backend_started: str = ""

@@ -118,12 +118,11 @@ def on_intervene(machine: "Machine", report: rep.Intervene) -> None:
         )
         return
     machine.emit(ev.InterventionMade, **{name: getattr(report, name) for name in report.__struct_fields__})
-    flight = attempt_in_flight(machine.state, report.task)
     machine.command(
         cmd.Intervene(
             task=report.task,
             attempt=report.attempt,
-            purpose=flight[1] if flight else "run",
+            purpose=report.purpose,
             action=report.action,
             pid=report.pid,
             backend_started=report.backend_started,
@@ -135,9 +134,9 @@ def refusal(state: State, report: rep.Intervene) -> str:
     """Why the intervention cannot be made: what it was decided on is not there any more; else empty."""
     if state.finished:
         return f"the run is {state.status}"
-    flight = attempt_in_flight(state, report.task)
-    if flight is None or flight[0] != report.attempt:
-        return f"attempt {report.attempt} at {report.task} is not running any more"
+    if attempt_in_flight(state, report.task) != (report.attempt, report.purpose):
+        what = "the rollback of " if report.purpose == "rollback" else ""
+        return f"attempt {report.attempt} at {what}{report.task} is not running any more"
     underway = state.tasks[report.task].underway
     made = underway.intervention
     same = ("action", "pid")
@@ -145,10 +144,13 @@ def refusal(state: State, report: rep.Intervene) -> str:
         return "it has been asked for already"
     if report.action == "cancel_own":
         return ""
-    blockers = underway.lock_wait.blockers if underway.lock_wait else ()
+    wait = underway.lock_wait
+    blockers = wait.blockers if wait else ()
     shown = next((each for each in blockers if each.pid == report.pid), None)
-    if shown is None or shown.started != report.backend_started:
+    if wait is None or shown is None or shown.started != report.backend_started:
         return f"backend {report.pid} does not block {report.task} any more"
+    if wait.seq > report.on_seq:
+        return f"what blocks {report.task} has just changed: look again"
     return f"backend {report.pid} works for {shown.own_task} of this run" if shown.own_task else ""
 
 

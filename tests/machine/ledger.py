@@ -24,6 +24,9 @@ def snapshot(state: State) -> dict[str, object]:
     return {name: value for name, value in vars(state).items() if name not in ("plan", "pools")}
 
 
+_AFTER_THE_END = ev.RunResumed | ev.DecisionRefused | ev.InterventionRefused | ev.CheckpointSaved
+
+
 class Ledger:
     """Follows the events of a run, and raises AssertionError at the first that breaks a promise."""
 
@@ -66,7 +69,7 @@ class Ledger:
             if before:
                 before(event)
             if self.state.finished:
-                assert isinstance(event, ev.RunResumed | ev.DecisionRefused | ev.CheckpointSaved), event
+                assert isinstance(event, _AFTER_THE_END), event
             apply(self.state, ev.decode_event(body))
             if self.applied != self.history[-1][1]:
                 self.history.append((event.seq, frozenset(self.applied)))
@@ -115,6 +118,14 @@ class Ledger:
             assert event.task == self.state.questions[event.question].task
         self.paused |= event.action == "pause"
         self.wanted |= event.action == "rollback"
+
+    def _before_intervention_made(self, event: ev.InterventionMade) -> None:
+        assert event.task in self.state.in_flight, event
+        wait = self.state.tasks[event.task].underway.lock_wait
+        if event.action != "cancel_own":
+            assert wait and wait.seq <= event.on_seq < event.seq, event
+            shown = {(each.pid, each.started): each.own_task for each in wait.blockers}
+            assert shown[event.pid, event.backend_started] == "", event
 
     def _before_question_opened(self, event: ev.QuestionOpened) -> None:
         asked = [q.task for q in self.state.questions.values()]
