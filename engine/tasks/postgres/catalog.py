@@ -1,6 +1,6 @@
 """What the server's catalogs tell: of indexes, of who builds them, of partitions that are half detached."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -122,6 +122,16 @@ class Backend(NamedTuple):
         who = f"pid {self.pid} of {self.user or 'an unknown user'}"
         since = "" if self.busy_s is None else f", for {format_duration(self.busy_s)}"
         return f"{who} ({self.application}){since}" if self.application else who + since
+
+
+def who(database: "Database", backends: Sequence[Backend]) -> str:
+    """Backends in words, for an operator; empty where there are none."""
+    return " and ".join(_who(database, each) for each in backends)
+
+
+def _who(database: "Database", backend: Backend) -> str:
+    task = database.owner_of(backend.application)
+    return f"{backend}, which is {task} of this run" if task else str(backend)
 
 
 async def ask(

@@ -134,7 +134,8 @@ async def _end_in_time(site: Site, job: Job) -> None:
         with anyio.move_on_after(job.grace_s):
             await job.hurry.wait()
     with suppress(psycopg.Error):
-        site.waited_for = site.who(await catalog.blockers(site.database, site.connection.info.backend_pid))
+        blockers = await catalog.blockers(site.database, site.connection.info.backend_pid)
+        site.waited_for = catalog.who(site.database, blockers)
     with suppress(psycopg.Error):
         await site.connection.cancel_safe(timeout=_CANCEL_S)
 

@@ -12,7 +12,7 @@ from engine.plan.sql import tree
 from engine.tasks.base import Evidence
 from engine.tasks.classify import Verdict
 from engine.tasks.postgres import catalog
-from engine.tasks.postgres.catalog import Backend, Found
+from engine.tasks.postgres.catalog import Found
 from engine.tasks.postgres.session import RefusedError
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Site:
 
     async def at_work(self, index: Found) -> str:
         """Who builds, rebuilds or drops the index just now; empty where nobody does."""
-        return self.who(await catalog.at_work(self.connection, table=index.table, index=index.oid))
+        found = await catalog.at_work(self.connection, table=index.table, index=index.oid)
+        return catalog.who(self.database, found)
 
     async def clear(self, left: Sequence[Found]) -> list[str]:
         """Drop what earlier statements left invalid; what was done, in words. Raises RefusedError where
@@ -62,13 +63,6 @@ class Site:
 
     async def drop(self, index: Found) -> None:
         await self.connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}".encode())
-
-    def who(self, backends: Sequence[Backend]) -> str:
-        return " and ".join(map(self._who, backends))
-
-    def _who(self, backend: Backend) -> str:
-        task = self.database.owner_of(backend.application)
-        return f"{backend}, which is {task} of this run" if task else str(backend)
 
 
 class Subject(Protocol):
@@ -118,7 +112,8 @@ class Create:
             self._refuse_stranger(found)
         elif found and found.is_index and self._if_not_exists:
             return await self._there(site, found)
-        if others := site.who(await catalog.at_work(site.connection, table=table)):
+        others = catalog.who(site.database, await catalog.at_work(site.connection, table=table))
+        if others:
             said.append(f"another index of {self.table} is being built: this one waits for {others}")
         return Prepared(said="; ".join(said), before=found)
 
