@@ -44,8 +44,8 @@ def speak_of(error: Exception) -> Exit:
     from engine.journal.errors import JournalError, StateRefused, WriteError
     from engine.plan.errors import PlanErrors
     from engine.runner.forking import NothingToFork
-    from engine.runner.opening import CannotStart
     from engine.runner.standing import NothingToSave
+    from engine.runner.starting import CannotStart
 
     error = _innermost(error)
     if isinstance(error, PlanErrors):

@@ -18,7 +18,8 @@ def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
             raise
         print(json.dumps({"ok": False, **errors.as_dict()}, indent=2))
         return Exit.USAGE
-    warnings = [*loaded.warnings, *loaded.missing_variables(os.environ)]
+    lacking = [*loaded.missing_variables(os.environ), *loaded.missing_servers(os.environ)]
+    warnings = [*loaded.warnings, *lacking]
     plan = loaded.plan
     if as_json:
         summary = {"name": plan.name, "tasks": len(plan.tasks), "model": plan.model, "policy": plan.policy}

@@ -75,9 +75,10 @@ def options_of(
 ) -> "Options":
     """How to run. `new` is absent for a run that exists already: it knows itself whether it is simulated.
 
-    Without a screen the run stops where an operator is needed, and trouble with the journal is told on
-    standard error."""
+    Without a screen the run stops where an operator is needed, and what there is to know of its journal and
+    its targets is told on standard error."""
     from engine.runner.opening import Options
+    from engine.tasks.base import unnoticed
 
     simulate = bool(new and new.simulate)
     speed = speed_of(run_flags.speed)
@@ -95,12 +96,17 @@ def options_of(
         allow_outside=allow_outside,
         stop_at_question=headless,
         on_trouble=_say_trouble if headless else _unseen,
+        on_notice=_say_notice if headless else unnoticed,
     )
 
 
 def _say_trouble(trouble: str) -> None:
     """The engine waits for no reader of this, either."""
     text = f"held up: {trouble}" if trouble else "the journal can be written again: the run goes on"
+    _beside().submit(say, text)
+
+
+def _say_notice(text: str, *, passing: bool = False) -> None:  # noqa: ARG001
     _beside().submit(say, text)
 
 

@@ -18,6 +18,7 @@ from engine.plan.targets import (
     ResolvedTargets,
     check_paths,
     expand_targets,
+    missing_servers,
     missing_variables,
     written_passwords,
 )
@@ -43,6 +44,10 @@ class LoadedPlan:
     def missing_variables(self, environ: Mapping[str, str]) -> tuple[Finding, ...]:
         """A warning for each target for which a run would lack a variable of the environment."""
         return missing_variables(self.plan, environ, self.target_places)
+
+    def missing_servers(self, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+        """A warning for each target for which a run would lack its embedded server."""
+        return missing_servers(self.plan, environ, self.target_places)
 
     def expand_targets(self, environ: Mapping[str, str], *, allow_outside: bool = False) -> ResolvedTargets:
         """The targets for a run that starts now; raises PlanErrors."""

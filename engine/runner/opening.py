@@ -36,7 +36,9 @@ from engine.runner.clock import RunClock
 from engine.runner.core import Runner, World
 from engine.runner.past import Past, WorldWithPast, past_of
 from engine.runner.replanning import PlanDecision, keep_plan, review_plan
+from engine.runner.starting import CannotStart
 from engine.runner.world import NoWorld, OnLines, RealWorld
+from engine.tasks.base import Notify, unnoticed
 from engine.tasks.registry import prepare
 from engine.tasks.sanitise import Redactor
 
@@ -57,14 +59,7 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     on_lines: OnLines | None = None
     on_trouble: Callable[[str], None] = lambda _trouble: None
-
-
-class CannotStart(Exception):
-    """A plan that is in order, but cannot be run here and now. `problems` holds a line for each reason."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+    on_notice: Notify = unnoticed
 
 
 class NothingToResume(Exception):
@@ -248,6 +243,7 @@ def _runner(machine: Machine, journal: Journal, world: World, first: rep.Report,
         rollback_to=options.rollback_to,
         stop_at_question=options.stop_at_question,
         on_trouble=options.on_trouble,
+        on_notice=options.on_notice,
     )
 
 

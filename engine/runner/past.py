@@ -12,7 +12,7 @@ from engine.machine.events import Origin
 from engine.machine.state import State
 from engine.plan.models import Action
 from engine.runner.processes import Processes
-from engine.runner.world import RealWorld, still_running
+from engine.runner.world import SERVERS, RealWorld, still_running
 from engine.tasks.base import Evidence, JobPurpose, verdict
 from engine.tasks.registry import executor_for
 from engine.tasks.statements import is_transactional
@@ -38,6 +38,8 @@ class WorldWithPast(RealWorld):
     def __init__(self, past: Past, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._past = past
+        # What an embedded server held when the fork was made is with the run that had it first.
+        self._servers = Path(past.origins[0].path) / SERVERS
         self._theirs = [Processes(RunDir(Path(origin.path))) for origin in past.origins]
 
     async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:

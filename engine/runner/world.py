@@ -1,8 +1,10 @@
 """The real world: attempts through the executors, each with its output, its timeout and its evidence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -17,6 +19,7 @@ from engine.plan.models import Action, FailureClass, Plan, Task
 from engine.runner.kept import output_path
 from engine.runner.link import Link
 from engine.runner.processes import Processes
+from engine.runner.starting import CannotStart
 from engine.tasks.base import (
     Cancelled,
     Evidence,
@@ -26,6 +29,7 @@ from engine.tasks.base import (
     Job,
     JobPurpose,
     Location,
+    Notify,
     Outcome,
     Succeeded,
     cancelled,
@@ -35,6 +39,11 @@ from engine.tasks.output import OutputSink
 from engine.tasks.registry import executor_for
 from engine.tasks.sanitise import Redactor, neutralise
 
+if TYPE_CHECKING:
+    from engine.tasks.postgres.database import Database
+
+SERVERS = "postgres"
+"""The folder in a run's directory for the data of embedded servers."""
 OnLines = Callable[[str, int, list[str]], None]
 """Hears of new output: (task, attempt, lines), the lines safe for screens."""
 
@@ -61,7 +70,12 @@ class RealWorld:
         self._run = run
         self._rundir = rundir
         self._folder = folder
-        self._targets = targets
+        self._locations = targets
+        self._targets: dict[str, Path | Database] = {
+            name: location for name, location in targets.items() if isinstance(location, Path)
+        }
+        self._servers = rundir.path / SERVERS
+        """Where the data of embedded servers lie."""
         self._redactor = redactor
         self._on_lines = on_lines
         self._tasks = {task.id: task for task in plan.tasks}
@@ -70,6 +84,43 @@ class RealWorld:
 
     def hurry(self) -> None:
         self._hurry.set()
+
+    @asynccontextmanager
+    async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:
+        """Connect to the PostgreSQL targets that the plan uses. Raises CannotStart and LockedElsewhere."""
+        used = {
+            action.on
+            for task in self._plan.tasks
+            for action in (task.run, task.rollback, task.verify)
+            if action
+        }
+        conninfos = {name: at for name, at in self._locations.items() if isinstance(at, str) and name in used}
+        if not conninfos:
+            yield
+            return
+        # Imported here, since a plan without PostgreSQL should not pay for its driver.
+        from engine.tasks.postgres.opening import CannotOpen, opened_databases
+
+        def clean(text: str) -> str:
+            return self._redactor.redact(neutralise(text))
+
+        def tell(text: str, *, passing: bool = False) -> None:
+            notify(clean(text), passing=passing)
+
+        opening = opened_databases(
+            conninfos,
+            run=self._run,
+            tasks=tuple(self._tasks),
+            folder=self._servers,
+            notify=tell,
+            given_up=given_up,
+        )
+        try:
+            async with opening as databases:
+                self._targets |= databases
+                yield
+        except CannotOpen as error:
+            raise CannotStart([clean(problem) for problem in error.problems]) from error
 
     async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
         found = self._tasks[task]
@@ -223,6 +274,10 @@ class NoWorld:
 
     def hurry(self) -> None:
         """What is simulated ends at once anyway."""
+
+    @asynccontextmanager
+    async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:  # noqa: ARG002
+        yield
 
     async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
         raise AssertionError(f"attempt {attempt} at {task} ({purpose}, {link}) is simulated")

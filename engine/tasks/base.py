@@ -191,6 +191,16 @@ class Job:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
 
+class Notify(Protocol):
+    """Takes a line for the operator, who can do nothing about it just now. `passing`: it is soon over."""
+
+    def __call__(self, text: str, *, passing: bool = False) -> None: ...
+
+
+def unnoticed(text: str, *, passing: bool = False) -> None:
+    """Where nobody listens."""
+
+
 class Executor(Protocol):
     async def run(self, job: Job) -> Outcome:
         """Carry the action out, and tell how it ended.

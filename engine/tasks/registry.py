@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.plan.models import Action, ActionKind, Plan
-from engine.plan.targets import written
+from engine.plan.targets import NO_EMBEDDED, embedded_is_installed, is_embedded, written
 from engine.tasks.base import Executor, Location
 from engine.tasks.python import PythonExecutor, interpreter_path
 from engine.tasks.shell import ShellExecutor
@@ -22,7 +22,6 @@ _EXECUTORS: Mapping[ActionKind, Executor] = {
     "python": PythonExecutor(),
     "simulate": SimulatedExecutor(),
 }
-_NO_POSTGRES = "PostgreSQL is not supported by this version; use a SQLite target"
 
 
 def executor_for(action: Action, targets: Mapping[str, object]) -> Executor:
@@ -35,13 +34,15 @@ def executor_for(action: Action, targets: Mapping[str, object]) -> Executor:
 
 def _on_postgres(kind: ActionKind) -> Executor:
     # Imported here, since a plan without PostgreSQL should not pay for its driver.
+    from engine.tasks.postgres.guard import Guarded
+
     if kind == "backfill":
         from engine.tasks.postgres.backfill import BackfillExecutor
 
-        return BackfillExecutor()
+        return Guarded(BackfillExecutor())
     from engine.tasks.postgres.executor import PostgresExecutor
 
-    return PostgresExecutor()
+    return Guarded(PostgresExecutor())
 
 
 def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[str]:
@@ -61,7 +62,11 @@ def prepare(plan: Plan, targets: Mapping[str, Location], folder: Path) -> list[s
             f"interpreter: `{plan.interpreter}` is not there or cannot be executed; "
             "name one that is on the PATH, or a path from the plan's folder"
         )
-    problems += [_script_problem(where, action, folder) for where, action in actions if action.on]
+    problems += [
+        _script_problem(where, action, folder)
+        for where, action in actions
+        if isinstance(targets.get(action.on or ""), Path)
+    ]
     return [problem for problem in problems if problem]
 
 
@@ -73,8 +78,10 @@ def _actions(plan: Plan) -> Iterator[tuple[str, Action]]:
 
 
 def _target_problem(plan: Plan, name: str, location: Location | None) -> str:
-    if not isinstance(location, Path):
-        return f"target `{name}`: {_NO_POSTGRES if location else 'the plan does not describe it'}"
+    if location is None:
+        return f"target `{name}`: the plan does not describe it"
+    if isinstance(location, str):
+        return _postgres_problem(name, location)
     # As the plan writes it: what the environment makes of it is not for screens.
     file = written(plan.targets[name])
     if not location.parent.is_dir():
@@ -85,6 +92,22 @@ def _target_problem(plan: Plan, name: str, location: Location | None) -> str:
         return f"target `{name}`: {file} is not a file"
     if location.exists() and not os.access(location, os.R_OK | os.W_OK):
         return f"target `{name}`: {file} cannot be read and written"
+    return ""
+
+
+def _postgres_problem(name: str, conninfo: str) -> str:
+    """What can be told of a PostgreSQL target without connecting to it."""
+    if is_embedded(conninfo):
+        return "" if embedded_is_installed() else f"target `{name}`: {NO_EMBEDDED}"
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    from engine.tasks.postgres.refusing import in_plain_words
+
+    try:
+        conninfo_to_dict(conninfo)
+    except ProgrammingError as error:
+        return f"target `{name}`: {in_plain_words(error)}"
     return ""
 
 

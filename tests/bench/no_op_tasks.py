@@ -21,9 +21,9 @@ import random
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ from engine.plan.pinned import pin, plan_hash
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner
 from engine.runner.link import Link
+from engine.tasks.base import Notify
 
 WIDTH = 50
 NEEDS = 3
@@ -193,6 +194,10 @@ class NoOp:
 
     def hurry(self) -> None:
         raise AssertionError("nobody stops it")
+
+    @asynccontextmanager
+    async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:
+        yield
 
     async def attempt(self, task: str, attempt: int, purpose: Purpose, link: Link) -> rep.Report:
         assert not link.stop.is_set()

@@ -223,7 +223,7 @@ PLANS = {
     "an absolute path elsewhere": ("targets: {app: {sqlite: /tmp/app.db}}", "folder"),
     "a folder that is not there": ("targets: {app: {sqlite: missing/app.db}}", "missing"),
     "a target that is no file": ("targets: {app: {sqlite: .}}", "app"),
-    "PostgreSQL": ("targets: {app: {postgres: 'host=db password=hush-hush'}}", "PostgreSQL"),
+    "PostgreSQL": ("targets: {app: {postgres: 'host=/nowhere password=hush-hush'}}", "nothing listens there"),
     "an interpreter that is not there": ("targets: {app: {sqlite: app.db}}\ninterpreter: python9", "python9"),
     "an unknown target": ("targets: {apps: {sqlite: app.db}}", "apps"),
 }  # fmt: skip

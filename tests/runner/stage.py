@@ -1,9 +1,11 @@
 """Runs on a real journal in a temporary directory, in a world that the test makes up."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+
+import anyio
 
 from engine.journal.journal import Journal
 from engine.journal.ownership import own
@@ -17,6 +19,7 @@ from engine.plan.pinned import pin, plan_hash
 from engine.runner.clock import RunClock
 from engine.runner.core import Runner
 from engine.runner.link import Link
+from engine.tasks.base import Notify
 
 Attempt = Callable[[str, int, Purpose, Link], Awaitable[rep.Report]]
 
@@ -41,6 +44,10 @@ class StageWorld:
 
     def hurry(self) -> None:
         self.hurried = True
+
+    @asynccontextmanager
+    async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:
+        yield
 
     async def evidence(self, asked: cmd.GatherEvidence) -> rep.Report:
         return rep.EvidenceFound(task=asked.task, attempt=asked.attempt, purpose=asked.purpose, done=None)

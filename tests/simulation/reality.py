@@ -4,6 +4,8 @@ A task's effect is a number that should be 1 once it has succeeded, and 0 before
 attempt does is drawn from the seed and from the attempt alone, so that it hangs on no order of events.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
 import anyio
@@ -13,6 +15,7 @@ from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.plan.models import FailureClass, Plan
 from engine.runner.link import Link
+from engine.tasks.base import Notify
 from tests.simulation.seam import Broken, Died, Seam
 
 Work = tuple[str, ev.Purpose]
@@ -86,6 +89,10 @@ class RealTasks:
 
     def hurry(self) -> None:
         self.hurried = True
+
+    @asynccontextmanager
+    async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:
+        yield
 
     async def attempt(self, task: str, attempt: int, purpose: ev.Purpose, link: Link) -> rep.Report:
         reality = self._reality

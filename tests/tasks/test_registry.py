@@ -43,7 +43,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             "directory": {"sqlite": "${DIRECTORY}"},
         },
     )
-    targets = {"app": tmp_path / "no" / "app.db", "main": "postgres://x:secret@db/y", "directory": tmp_path}
+    targets = {"app": tmp_path / "no" / "app.db", "main": "host=db password=secret x", "directory": tmp_path}
     problems = prepare(given, targets, tmp_path)
     assert [problem.partition(":")[0] for problem in problems] == [
         "target `app`",
@@ -55,7 +55,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "task `t2`, run",
     ]
     told = "\n".join(problems)
-    for expected in ("create it first", "is not a file", "PostgreSQL is not supported", "python-of-tomorrow",
+    for expected in ("create it first", "is not a file", "conninfo cannot be read", "python-of-tomorrow",
                      "the engine owns the transaction", "nowhere.sql", "not UTF-8 at byte 8"):  # fmt: skip
         assert expected in told
     assert "${APP}" in told

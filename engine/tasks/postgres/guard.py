@@ -5,15 +5,16 @@ waits in `pg_advisory_lock` holds a snapshot, and so deadlocks with a concurrent
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from engine.journal.errors import StateRefused
+from engine.plan.errors import visible
 from engine.plan.models import FailureClass
-from engine.tasks.base import Evidence, Executor, Failed, Job, Outcome
+from engine.tasks.base import Evidence, Executor, Failed, Job, Notify, Outcome
 from engine.tasks.postgres.database import Database, own_application
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ RESOURCE = "migration lock"
 """What an attempt lacks while another migration holds the lock, or its holder cannot be reached."""
 
 PATIENCE_S = 5.0
-"""How long another's lock is waited for at the start: the backend of a client that has gone needs a moment."""
+"""How long another's lock is waited for at the start: a backend needs a moment to see that its client has
+gone."""
 PATIENCE_OWN_S = 60.0
 """The same for what an engine of this very run has left: that is dead, and its backend will notice."""
 
@@ -42,9 +44,6 @@ SELECT pid, usename, application_name, coalesce(host(client_addr), ''), backend_
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND classid = {KEY[0]} AND objid = {KEY[1]} AND objsubid = 2 AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
-
-Say = Callable[[str], None]
-"""Takes a line for the operator."""
 
 
 class LockedElsewhere(StateRefused):
@@ -67,9 +66,9 @@ class Holder:
         self, pid: int, user: str | None, application: str | None, address: str, started: datetime | None
     ) -> None:
         self.pid = pid
-        self.application = application or ""
+        self.application = visible(application or "")
         self.identity = pid, started
-        self._user = user
+        self._user = visible(user or "")
         self._address = address
         self._started = started
 
@@ -87,12 +86,12 @@ class Holder:
 class Guard:
     """Holds the lock of one database. `problem` is why it is not held just now, in words; empty if it is."""
 
-    def __init__(self, database: Database, say: Say) -> None:
+    def __init__(self, database: Database, notify: Notify) -> None:
         self.problem = "the migration lock has not been asked for yet"
         self.identity: tuple[int, datetime | None] = 0, None
         """The backend that holds the lock for us."""
         self._database = database
-        self._say = say
+        self._notify = notify
         self._connection: AsyncConnection[Any] | None = None
         self._turn = anyio.Lock()
 
@@ -115,7 +114,7 @@ class Guard:
             if not told:
                 told = True
                 whose = "a dead engine of this run" if left_behind else "another migration"
-                self._say(f"target {self._database.name}: waiting for the lock of {whose}: {holder}")
+                self._notify(f"target `{self._database.name}`: waiting for the lock of {whose}: {holder}")
             await anyio.sleep(_POLL_S)
         return self
 
@@ -126,8 +125,8 @@ class Guard:
             before = self.problem
             held = await self.is_held()
             if self.problem != before:
-                again = f"target {self._database.name}: the migration lock is held again"
-                self._say(again if held else f"target {self._database.name}: {self.problem}")
+                again = f"target `{self._database.name}`: the migration lock is held again"
+                self._notify(again if held else f"target `{self._database.name}`: {self.problem}")
 
     async def is_held(self) -> bool:
         """Whether the lock is held, as the server itself says; tries to get it back if not."""

@@ -12,8 +12,10 @@ import anyio
 import psycopg
 from anyio import to_thread
 
+from engine.plan.targets import is_embedded
+from engine.tasks.base import Notify
 from engine.tasks.postgres.database import OLDEST, Database, open_connection, own_application
-from engine.tasks.postgres.embedded import EMBEDDED, CannotEmbed, Server, start_server, stop_server
+from engine.tasks.postgres.embedded import CannotEmbed, Server, start_server, stop_server
 from engine.tasks.postgres.guard import Guard, LockedElsewhere
 from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
 from engine.tasks.postgres.refusing import in_plain_words
@@ -37,7 +39,7 @@ class _Opening:
     run: str
     tasks: Sequence[str]
     folder: Path
-    say: Callable[[str], None]
+    notify: Notify
     stack: AsyncExitStack
     databases: dict[str, Database] = field(default_factory=dict)
     guards: list[Guard] = field(default_factory=list)
@@ -47,7 +49,7 @@ class _Opening:
 
     async def open(self, name: str, conninfo: str) -> None:
         try:
-            if conninfo.strip() == EMBEDDED:
+            if is_embedded(conninfo):
                 conninfo = await self._start(name)
             await self._connect(name, conninfo)
         except LockedElsewhere as error:
@@ -58,23 +60,23 @@ class _Opening:
             self.problems[name] = f"target `{name}`: {in_plain_words(error)}"
 
     async def _start(self, name: str) -> str:
-        self.say(f"target {name}: starting its embedded server…")
+        self.notify(f"target `{name}`: starting its embedded server…", passing=True)
         with anyio.CancelScope(shield=True):  # what was started has to be known, so as to be stopped
             server = await to_thread.run_sync(start_server, self.folder / name)
         self.stack.push_async_callback(_stop, server)
         (self.folder / f"{name}.conninfo").write_text(f"{server.conninfo}\n")
-        self.say(f'target {name}: its embedded server is reached with: psql "{server.conninfo}"')
+        self.notify(f'target `{name}`: its embedded server is reached with: psql "{server.conninfo}"')
         return server.conninfo
 
     async def _connect(self, name: str, conninfo: str) -> None:
-        self.say(f"target {name}: connecting…")
+        self.notify(f"target `{name}`: connecting…", passing=True)
         application = own_application(self.run, "opening")
         async with await open_connection(conninfo, application) as connection:
             version = connection.info.server_version
             await _look_over(connection, version)
         remark = await check_pooling(partial(open_connection, conninfo, application))
         if remark:
-            self.say(f"target {name}: {remark}")
+            self.notify(f"target `{name}`: {remark}")
         database = Database(
             name=name, run=self.run, conninfo=conninfo, version=version, tasks=tuple(self.tasks)
         )
@@ -83,7 +85,7 @@ class _Opening:
         self.databases[name] = database
 
     async def _lock(self, database: Database) -> None:
-        guard = Guard(database, self.say)
+        guard = Guard(database, self.notify)
         self.stack.push_async_callback(_leave, guard.close)
         async with self._locking:  # one after the other, so that each knows whom of us it meets
             database.guard = await guard.acquire(self.guards)
@@ -115,15 +117,15 @@ async def opened_databases(
     run: str,
     tasks: Sequence[str],
     folder: Path,
-    say: Callable[[str], None],
+    notify: Notify,
     given_up: anyio.Event,
 ) -> AsyncIterator[Mapping[str, Database]]:
     """The databases of the targets, for as long as the block lasts. Of an `embedded` one the data lie in a
-    folder of its name in `folder`. `say` takes lines for the operator, and `given_up` ends the opening.
+    folder of its name in `folder`. `notify` takes lines for the operator, and `given_up` ends the opening.
 
     Raises CannotOpen, and LockedElsewhere if another migration is all that is in the way."""
     async with AsyncExitStack() as stack:
-        opening = _Opening(run, tasks, folder, say, stack)
+        opening = _Opening(run, tasks, folder, notify, stack)
         await _open_all(opening, conninfos, given_up)
         if opening.problems or given_up.is_set():
             locked = [f"{error}" for error in opening.locked]

@@ -42,7 +42,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 
 
 def in_plain_words(error: Exception) -> str:
-    """A sentence about an error of connecting or of a first look, with what was said. That is foreign text."""
+    """A sentence about an error of connecting or of a first look, with what was said: foreign text."""
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         # What the driver says of it quotes parts of it.
         return "its conninfo cannot be read; it is written like `host=… dbname=… user=…` or `postgresql://…`"
