@@ -18,21 +18,13 @@ from psycopg.pq import TransactionStatus
 
 from engine.machine.events import Effect
 from engine.plan.durations import format_duration
-from engine.plan.models import FailureClass
-from engine.tasks.base import Failed, InDoubt, Intent, Job, Outcome, cancelled
-from engine.tasks.classify import Verdict, failed
+from engine.tasks.base import Intent, Job, Outcome
 from engine.tasks.postgres import progress, results, waits
 from engine.tasks.postgres.database import Database, application_name
-from engine.tasks.postgres.sqlstates import (
-    LOCK_WAITS,
-    Phase,
-    by_sqlstate,
-    in_doubt,
-    is_lost,
-    named,
-    sqlstate_of,
-    told,
-)
+from engine.tasks.postgres.outcomes import EndedError as EndedError
+from engine.tasks.postgres.outcomes import Problem, outcome_of
+from engine.tasks.postgres.outcomes import RefusedError as RefusedError
+from engine.tasks.postgres.sqlstates import LOCK_WAITS, Phase, told
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection, AsyncCursor
@@ -40,6 +32,7 @@ if TYPE_CHECKING:
     from engine.plan.sql.parse import Statement
 
 EndedBy = Literal["", "stop", "give_up", "timeout", "cancelled"]
+"""What ended an attempt before it was through; "cancelled" stands for the scope around it."""
 Work = Callable[[], Awaitable[None]]
 
 STALLED_S = 10.0
@@ -55,6 +48,8 @@ _ANSWER_S = 10.0
 up."""
 _ASK_AGAIN_S = 0.25
 _LONGEST_REST_S = 10.0
+_BATCH_AGAIN = LOCK_WAITS | {"40001"}
+_RECORD_TRIES = 10
 
 _SETTINGS = f"""
 SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
@@ -65,21 +60,6 @@ dies."""
 
 # That a connection is closed is told by whoever closes it.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
-
-
-class EndedError(Exception):
-    """The attempt is to end, and is between two statements."""
-
-
-class RefusedError(Exception):
-    """The job cannot go on; the message says why, `verdict` what that means."""
-
-    def __init__(self, verdict: Verdict, message: str) -> None:
-        super().__init__(message)
-        self.verdict = verdict
-
-
-Problem = psycopg.Error | EndedError | RefusedError
 
 
 class Session:
@@ -99,16 +79,18 @@ class Session:
         self.result: results.Result | None = None
         self.ended_by: EndedBy = ""
         self.application = application_name(job.run, job.task.id, job.attempt, job.purpose)
-        self._job = job
+        self.job = job
         self._database = database
         self._connection: AsyncConnection[Any] | None = None
         self._ends_at = None if job.timeout_s is None else time.monotonic() + job.timeout_s
+        self.left = ""
+        """What a failed statement has left behind, in words."""
         self._heeded = anyio.Event()
         """Set once the work is over, or has taken notice that it is to end."""
         self._whole = anyio.CancelScope(shield=True)
         self._waiting: anyio.CancelScope | None = None
-        self._lock_waited_s = 0.0
-        self._tries = 1
+        self.lock_waited_s = 0.0
+        self.tries = 1
         self._notices = 0
 
     @property
@@ -129,7 +111,7 @@ class Session:
                 problem = await self._carry_out(beside, work)
             self._heeded.set()
             beside.cancel_scope.cancel()
-        return self._outcome(problem) if problem else None
+        return outcome_of(self, problem) if problem else None
 
     async def execute(self, sql: str, params: Sequence[object] = ()) -> "AsyncCursor[Any]":
         """Execute SQL of the engine's own, quietly. Raises psycopg.Error, or EndedError."""
@@ -147,33 +129,45 @@ class Session:
         result = await results.read(self.connection, statement.text)
         if self._notices > NOTICES_SHOWN:
             self.note(f"({self._notices - NOTICES_SHOWN:,} more notices)")
-        self.note(result.text(self._job.output.clean))
+        self.note(result.text(self.job.output.clean))
         self.rows += result.changed or 0
         if result.columns is not None:
             self.result = result
 
-    async def transaction(self, work: Work, intent: Intent | None = None) -> None:
+    async def transaction(self, work: Work, intent: Intent | None = None, *, batch: bool = False) -> None:
         """Carry `work` out in a transaction with the job's limits, and commit it.
 
         `intent`, with the transaction's id filled in, is durable before the COMMIT is sent. A transaction
         that does not get a lock in time, or that ends in a deadlock, is rolled back, and `work` called again
-        after a rest, until the job's patience with locks is used up in all. Raises psycopg.Error, or
-        EndedError."""
-        await self._patiently(lambda: self._one_transaction(work, intent))
+        after a rest, until the job's patience with locks is used up in all. A `batch` is one of many: it has
+        all that patience for itself, and is tried again after a serialization failure, too. Raises
+        psycopg.Error, or EndedError."""
+        if batch:
+            self.lock_waited_s = 0.0
+        again = _BATCH_AGAIN if batch else LOCK_WAITS
+        await self._patiently(lambda: self._one_transaction(work, intent), again)
 
-    async def alone(self, work: Work, intent: Intent, *, limit_locks: bool = True) -> None:
-        """Let `work` execute one statement in autocommit. `intent` is durable before. A lock is waited for as
-        in a transaction, or with no limit but the job's time. Raises psycopg.Error, or EndedError."""
+    async def alone(self, work: Work, intent: Intent, record: Work, *, limit_locks: bool = True) -> None:
+        """Let `work` execute one statement in autocommit, and `record` write down that it has taken effect.
+
+        `intent` is durable before. A lock is waited for as in a transaction, or with no limit but the job's
+        time. If `record` fails, the attempt is in doubt. Raises psycopg.Error, or EndedError."""
 
         async def once() -> None:
-            await self.execute(self._limits("", limit_locks))
-            await self.waiting(lambda: self._job.intend(intent))
+            await self.limit(locks=limit_locks)
+            await self.waiting(lambda: self.job.intend(intent))
             self.check()
             self.phase = "autocommit"
             await work()
-            self.phase, self.effect = "in_transaction", "unknown"
+            self.phase, self.effect = "recording", "unknown"
+            await self._recorded(record)
+            self.phase = "in_transaction"
 
         await self._patiently(once)
+
+    async def limit(self, *, locks: bool) -> None:
+        """Set the limits of what runs in autocommit. Raises psycopg.Error, or EndedError."""
+        await self.execute(self._limits("", locks))
 
     async def look(self, work: Work) -> None:
         """Carry `work` out in a transaction that changes nothing, and sees one state of the database."""
@@ -193,25 +187,31 @@ class Session:
         self._waiting = None
         self.check()
 
+    def heed(self) -> None:
+        """The work knows that it is over, and only tidies up: from here on nothing cuts it short."""
+        self._heeded.set()
+
     def check(self) -> None:
         """Raises EndedError once the attempt is to end."""
         if self.ended_by:
             raise EndedError("ended on request")
 
     def note(self, text: str) -> None:
-        self._job.output.note(text)
+        self.job.output.note(text)
 
     # -- the work ------------------------------------------------------------------------------------------
 
     async def _carry_out(self, beside: TaskGroup, work: Work) -> Problem | None:
         try:
             await self.waiting(self._connect)
-            pid = self.connection.info.backend_pid
-            beside.start_soon(waits.watch, self._database, pid, self._job)
-            beside.start_soon(progress.watch, self._database, pid, self._job)
+            # A pooling proxy makes up pids of its own.
+            cursor = await self.execute("SELECT pg_backend_pid()")
+            (pid,) = await cursor.fetchone() or (0,)
+            beside.start_soon(waits.watch, self._database, pid, self.job)
+            beside.start_soon(progress.watch, self._database, pid, self.job)
             await work()
         except (psycopg.Error, EndedError, RefusedError) as problem:
-            self._heeded.set()
+            self.heed()
             await self._roll_back()
             return problem
         finally:
@@ -232,45 +232,56 @@ class Session:
         if intent:
             found = await self.execute("SELECT pg_current_xact_id()::text")
             xid = (await found.fetchone() or ("",))[0]
-            await self.waiting(lambda: self._job.intend(replace(intent, xid=xid)))
+            await self.waiting(lambda: self.job.intend(replace(intent, xid=xid)))
         self.check()
         self.place, self.phase = "COMMIT", "committing"
         await self.connection.execute("COMMIT")
         self.phase, self.effect = "in_transaction", "unknown"
 
+    async def _recorded(self, record: Work) -> None:
+        """The row of a statement that has taken effect is written even if the attempt is to end: a
+        cancellation that was meant for the statement may hit the row instead."""
+        for tries_left in reversed(range(_RECORD_TRIES)):
+            try:
+                return await record()
+            except psycopg.errors.QueryCanceled:
+                if not (tries_left and self.ended_by):
+                    raise
+        return None
+
     def _limits(self, scope: str, limit_locks: bool) -> str:
-        lock_timeout = max(round(self._job.lock_timeout_s * 1000), 1) if limit_locks else 0
+        lock_timeout = max(round(self.job.lock_timeout_s * 1000), 1) if limit_locks else 0
         limits = f"SET {scope} lock_timeout = {lock_timeout}"
         if self._ends_at is not None:
             left = max(self._ends_at - time.monotonic(), 0) + _MARGIN_S
             limits += f"; SET {scope} statement_timeout = {round(left * 1000)}"
         return limits
 
-    async def _patiently(self, once: Work) -> None:
+    async def _patiently(self, once: Work, again: frozenset[str] = LOCK_WAITS) -> None:
         for tries in range(1, 1_000_000):
-            began, self._tries = time.monotonic(), tries
+            began, self.tries = time.monotonic(), tries
             rows = self.rows
             try:
                 return await once()
             except psycopg.Error as error:
-                if error.sqlstate not in LOCK_WAITS:
+                if error.sqlstate not in again or self.phase == "recording":
                     raise
                 await self._roll_back()
                 self.rows = rows
-                self._lock_waited_s += time.monotonic() - began
+                self.lock_waited_s += time.monotonic() - began
                 rest = self._rest(tries)
-                if self._lock_waited_s + rest > self._job.lock_patience_s:
+                if self.lock_waited_s + rest > self.job.lock_patience_s:
                     raise
                 self.note(f"{self.place}: {told(error)}; rolled back, once more in {format_duration(rest)}")
             self.phase = "in_transaction"
-            self._lock_waited_s += rest
+            self.lock_waited_s += rest
             await self.waiting(lambda: anyio.sleep(rest))  # noqa: B023
         return None
 
     def _rest(self, tries: int) -> float:
         """Seconds to leave the queue to others: longer each time, and never the same for two tasks at
         once."""
-        longest = min(self._job.lock_timeout_s * 2.0 ** min(tries - 1, 10), _LONGEST_REST_S)
+        longest = min(self.job.lock_timeout_s * 2.0 ** min(tries - 1, 10), _LONGEST_REST_S)
         return random.uniform(0.5, 1.5) * longest
 
     async def _roll_back(self) -> None:
@@ -309,10 +320,10 @@ class Session:
             found.append(name)
             waiting.cancel_scope.cancel()
 
-        with anyio.move_on_after(self._job.timeout_s):
+        with anyio.move_on_after(self.job.timeout_s):
             async with anyio.create_task_group() as waiting:
-                waiting.start_soon(wait, self._job.stop, "stop")
-                waiting.start_soon(wait, self._job.give_up, "give_up")
+                waiting.start_soon(wait, self.job.stop, "stop")
+                waiting.start_soon(wait, self.job.give_up, "give_up")
         return found[0] if found else "timeout"
 
     async def _end(self, ended_by: EndedBy) -> None:
@@ -330,50 +341,3 @@ class Session:
                     await self._heeded.wait()
         if not self._heeded.is_set():
             self._whole.cancel()
-
-    def _outcome(self, problem: Problem) -> Outcome:
-        reason = self._reason(problem)
-        self.note(f"error: {reason}")
-        if self._job.purpose != "verify" and in_doubt(problem, self.phase):
-            return InDoubt(reason=self._job.output.clean(f"{reason}; nobody saw whether it took effect"))
-        if isinstance(problem, RefusedError):
-            return failed(self._job, problem.verdict, reason, effect=self.effect)
-        if self._ended(problem):
-            return self._ended_outcome()
-        sqlstate = sqlstate_of(problem, self.phase)
-        verdict = by_sqlstate(problem, self.phase)
-        return failed(self._job, verdict, reason, effect=self.effect, sqlstate=sqlstate)
-
-    def _ended(self, problem: Problem) -> bool:
-        """Whether it was the engine that ended the attempt, and not what happened to it meanwhile."""
-        return isinstance(problem, EndedError) or (
-            self.ended_by != "" and (sqlstate_of(problem) == "57014" or is_lost(problem))
-        )
-
-    def _ended_outcome(self) -> Outcome:
-        detail = f"it was at {self.place}"
-        if self.ended_by == "give_up":
-            # Not `failed`: no rule of the plan may start again what an operator has ended.
-            return Failed(
-                failure_class=FailureClass.UNKNOWN,
-                reason=self._job.output.clean(f"cancelled by an operator; {detail}"),
-                rule="operator: cancelled",
-                effect=self.effect,
-                tail=self._job.output.excerpt(),
-            )
-        if self.ended_by == "timeout":
-            limit = format_duration(self._job.timeout_s or 0.0)
-            reason = f"not finished within {limit}, and ended; {detail}"
-            # What it has done is known to the ledger, and another attempt goes on behind it.
-            verdict = Verdict(FailureClass.TRANSIENT, "engine: timeout")
-            return failed(self._job, verdict, reason, effect=self.effect)
-        return cancelled(self.effect, self._job.output.clean(detail))
-
-    def _reason(self, problem: Problem) -> str:
-        sqlstate = sqlstate_of(problem, self.phase)
-        code = f" ({named(sqlstate)})" if sqlstate else ""
-        waited = ""
-        if sqlstate in LOCK_WAITS and self._lock_waited_s:
-            tries = f"{self._tries} tries" if self._tries > 1 else "one try"
-            waited = f"; given up after {tries} in {format_duration(self._lock_waited_s)}"
-        return f"{self.place}: {told(problem)}{code}{waited}"

@@ -8,9 +8,10 @@ import psycopg
 from engine.plan.models import FailureClass
 from engine.tasks.classify import Verdict
 
-Phase = Literal["connecting", "in_transaction", "committing", "autocommit"]
+Phase = Literal["connecting", "in_transaction", "committing", "autocommit", "recording"]
 """What was in flight when something went wrong. `in_transaction` stands for any moment at which nothing can
-become permanent: between two parts, too."""
+become permanent: between two parts, too. `recording`: a statement has taken effect in autocommit, and its row
+in the ledger has yet to be written."""
 
 _T, _R, _P = FailureClass.TRANSIENT, FailureClass.RESOURCE, FailureClass.PERMANENT
 
@@ -97,7 +98,7 @@ def is_lost(error: BaseException) -> bool:
 
 def in_doubt(error: BaseException, phase: Phase) -> bool:
     """Whether nobody can tell from here if what was in flight has become permanent."""
-    if sqlstate_of(error, phase) in _RESOLUTION_UNKNOWN:
+    if phase == "recording" or sqlstate_of(error, phase) in _RESOLUTION_UNKNOWN:
         return True
     return phase in ("committing", "autocommit") and is_lost(error)
 
