@@ -37,6 +37,8 @@ _SUPERUSER = "postgres"
 _SOCKET = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103
 """The longest path that a socket may have on every system."""
+_LEFTOVERS = "shared memory block"
+"""What a server complains of while sessions of a killed one are still busy: they end by themselves."""
 _START_S = 60.0
 _STOP_S = 30.0
 _PAUSE_S = 0.03
@@ -73,7 +75,10 @@ def start_server(data: Path, settings: Mapping[str, str] = SETTINGS) -> Server:
     started: subprocess.Popen[bytes] | None = None
     while (answer := _answer(conninfo)) is not None:
         if started is not None and started.poll() is not None:
-            raise CannotEmbed(f"the embedded server ended at once: {_last_words(data)}")
+            said = _last_words(data, started.pid)
+            if _LEFTOVERS not in said:
+                raise CannotEmbed(f"the embedded server ended at once: {said}")
+            answer, started = said, None
         if time.monotonic() > give_up_at:
             raise CannotEmbed(f"the embedded server does not answer: {answer}")
         if started is None and _postmaster(data) is None:
@@ -199,10 +204,12 @@ def _postmaster(data: Path) -> psutil.Process | None:
 
 
 def _forget_another(data: Path) -> None:
-    """Remove the mark of a server that is gone: PostgreSQL itself goes by the pid alone, and would refuse to
-    start where that has been given to another process."""
-    if _postmaster(data) is None:
-        (data / "postmaster.pid").unlink(missing_ok=True)
+    """Remove the mark of a server that is gone if its pid has been given to another process: PostgreSQL goes
+    by the pid alone, and would refuse to start."""
+    mark = data / "postmaster.pid"
+    with suppress(OSError, ValueError):
+        if psutil.pid_exists(int(mark.read_text().split()[0])) and _postmaster(data) is None:
+            mark.unlink()
 
 
 def _answer(conninfo: str) -> str | None:
@@ -238,9 +245,10 @@ def _log(data: Path) -> Path:
     return data.with_name(f"{data.name}.log")
 
 
-def _last_words(data: Path) -> str:
+def _last_words(data: Path, pid: int) -> str:
+    """What the server with this pid ended with."""
     lines = _log(data).read_text(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if "FATAL" in line or "ERROR" in line), "it said nothing")
+    return next((line for line in reversed(lines) if f"[{pid}] FATAL:" in line), "it said nothing")
 
 
 def _quoted(value: str) -> str:
