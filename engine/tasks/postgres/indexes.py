@@ -14,7 +14,7 @@ import psycopg
 
 from engine.tasks.base import Evidence, Job
 from engine.tasks.postgres import catalog, waits
-from engine.tasks.postgres.catalog import Found
+from engine.tasks.postgres.catalog import Backend, Found
 from engine.tasks.postgres.database import own_application
 from engine.tasks.postgres.sqlstates import told
 from engine.tasks.postgres.subjects import COST, Prepared, Site, Subject, subject, subject_of
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from engine.plan.sql.parse import Statement
     from engine.tasks.postgres.database import Database
 
-_CANCEL_S = 5.0
+_CANCEL_S = 2.0
+_ASK_AGAIN_S = 0.25
 _UNLIMITED = "SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
 
 
@@ -66,12 +67,12 @@ async def clean_up(
     try:
         async with await database.connect(application) as connection:
             await connection.execute(_UNLIMITED)
-            site = Site(connection, database)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(waits.watch, database, connection.info.backend_pid, job)
-                tasks.start_soon(_end_in_time, site, job)
-                cleaned = await _cleaned_up(site, subject_of(statement), prepared)
-                tasks.cancel_scope.cancel()
+            limits = _Limits(job, anyio.current_time() + job.lock_patience_s)
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(waits.watch, database, connection.info.backend_pid, job)
+                site = Site(connection, database)
+                cleaned = await _cleaned_up(site, subject_of(statement), prepared, limits)
+                beside.cancel_scope.cancel()
             return cleaned
     except psycopg.Error as error:
         return CleanedUp(clean=False, said=f"what it left could not be looked for: {told(error)}")
@@ -95,11 +96,36 @@ async def probe(database: "Database", statement: "Statement") -> tuple[bool, str
     return True, "nobody works on the index any more"
 
 
-async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared) -> CleanedUp:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How long cleaning up may take."""
+
+    job: Job
+    ends_at: float
+
+    async def reached(self) -> None:
+        with anyio.move_on_after(self.ends_at - anyio.current_time()):
+            await _either(self.job.stop, self.job.give_up)
+            with anyio.move_on_after(self.job.grace_s):
+                await self.job.hurry.wait()
+
+
+async def _either(*events: anyio.Event) -> None:
+    async with anyio.create_task_group() as waiting:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            waiting.cancel_scope.cancel()
+
+        for event in events:
+            waiting.start_soon(wait, event)
+
+
+async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared, limits: _Limits) -> CleanedUp:
     said: list[str] = []
     try:
         for index in await subject.left(site) if subject.sweeps else []:
-            said.append(await _swept(site, index))
+            said.append(await _swept(site, index, limits))
         after = await subject.state(site)
     except psycopg.Error as error:
         said.append(f"what it left could not be looked for: {told(error)}")
@@ -110,42 +136,39 @@ async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared) -> Clean
     return CleanedUp(clean=clean, said="; ".join(said))
 
 
-async def _swept(site: Site, index: Found) -> str:
+async def _swept(site: Site, index: Found, limits: _Limits) -> str:
     """Drop what a failed statement has left, and say how that went."""
     if at_work := await site.at_work(index):
         return f"index {index.name} is invalid, and {at_work} still works on it"
-    try:
-        await site.drop(index)
-    except psycopg.Error as error:
-        if site.connection.closed:
-            raise
-        why = f"others had not let go of its table in time ({site.waited_for})" if site.waited_for else ""
-        return (
-            f"the invalid index {index.name} that it left is still there: {why or told(error)}. {COST}; "
-            f"the next attempt drops it, or do it yourself: DROP INDEX CONCURRENTLY {index.name}"
-        )
-    return f"the invalid index {index.name} that it left was dropped"
+    blockers: list[Backend] = []
+    problem: psycopg.Error | None = None
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(_end_in_time, site, limits, blockers)
+        try:
+            await site.drop(index)
+        except psycopg.Error as error:
+            problem = error
+        beside.cancel_scope.cancel()
+    if problem is None:
+        return f"the invalid index {index.name} that it left was dropped"
+    if site.connection.closed:
+        raise problem
+    who = catalog.who(site.database, blockers)
+    why = f"others had not let go of its table in time ({who})" if who else told(problem)
+    return (
+        f"the invalid index {index.name} that it left is still there: {why}. {COST}; "
+        f"the next attempt drops it, or do it yourself: DROP INDEX CONCURRENTLY {index.name}"
+    )
 
 
-async def _end_in_time(site: Site, job: Job) -> None:
-    """End what runs on the connection once it has taken as long as it may."""
-    with anyio.move_on_after(job.lock_patience_s):
-        await _either(job.stop, job.give_up)
-        with anyio.move_on_after(job.grace_s):
-            await job.hurry.wait()
-    with suppress(psycopg.Error):
-        blockers = await catalog.blockers(site.database, site.connection.info.backend_pid)
-        site.waited_for = catalog.who(site.database, blockers)
-    with suppress(psycopg.Error):
-        await site.connection.cancel_safe(timeout=_CANCEL_S)
-
-
-async def _either(*events: anyio.Event) -> None:
-    async with anyio.create_task_group() as tasks:
-
-        async def wait(event: anyio.Event) -> None:
-            await event.wait()
-            tasks.cancel_scope.cancel()
-
-        for event in events:
-            tasks.start_soon(wait, event)
+async def _end_in_time(site: Site, limits: _Limits, blockers: list[Backend]) -> None:
+    """End what runs on the connection once the limits are reached, and tell whom it waited for. A request
+    that comes before the server has begun with the statement is lost, so that one is not enough."""
+    await limits.reached()
+    while True:
+        with suppress(psycopg.Error):
+            found = await catalog.blockers(site.database, site.connection.info.backend_pid)
+            blockers[:] = found or blockers
+        with anyio.CancelScope(shield=True), suppress(psycopg.Error):
+            await site.connection.cancel_safe(timeout=_CANCEL_S)
+        await anyio.sleep(_ASK_AGAIN_S)

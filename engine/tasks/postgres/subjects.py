@@ -39,13 +39,12 @@ class Prepared:
     before: object = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Site:
-    """Where a subject is looked at. `waited_for` is whom the last drop waited for when it was ended."""
+    """Where a subject is looked at."""
 
     connection: "AsyncConnection[Any]"
     database: "Database"
-    waited_for: str = ""
 
     async def at_work(self, index: Found) -> str:
         """Who builds, rebuilds or drops the index just now; empty where nobody does."""
