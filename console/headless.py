@@ -14,12 +14,13 @@ from console.collecting import collect_from_here
 from console.run_view import RunView
 from console.sentences import sentence
 from console.terminal.streams import hurry_readers
+from console.underway import share
 from engine.journal.journal import Journal
 from engine.journal.naming import typed_name
 from engine.journal.public import public_json
 from engine.journal.rundir import RunDir
 from engine.machine import reports as rep
-from engine.machine.events import Event
+from engine.machine.events import Event, TaskProgressed
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
@@ -28,8 +29,33 @@ from engine.runner.feed import Feed
 from engine.runner.opening import OpenRun
 from engine.runner.signals import heed_signals
 
-_QUIET = frozenset({"task_ready", "task_waiting", "run_pausing"})
+_QUIET = frozenset({"task_ready", "task_waiting", "run_pausing", "commit_intended"})
 """Kinds that the plain lines leave out: they are answered at once by a line that says more."""
+_PROGRESS_EVERY_S = 30.0
+
+
+class Telling:
+    """Which events get a line. How far a task is gets one each tenth of the way, or each 30 s; and when it
+    begins or ceases to be held back."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int, str], TaskProgressed] = {}
+
+    def worth(self, event: Event) -> bool:
+        if not isinstance(event, TaskProgressed):
+            return event.kind not in _QUIET
+        key = event.task, event.attempt, event.purpose
+        before = self._told.get(key)
+        if before and _same_stretch(before, event) and event.t - before.t < _PROGRESS_EVERY_S:
+            return False
+        self._told[key] = event
+        return True
+
+
+def _same_stretch(before: TaskProgressed, now: TaskProgressed) -> bool:
+    """Whether both are in the same tenth of the same thing, and held back by the same."""
+    tenths = [int((share(event) or 0.0) * 10) for event in (before, now)]
+    return tenths[0] == tenths[1] and (before.unit, before.held) == (now.unit, now.held)
 
 
 class Watcher(Protocol):
@@ -110,11 +136,12 @@ class Lines:
     def __init__(self, view: RunView, rundir: RunDir) -> None:
         self._view = view
         self._rundir = rundir
+        self._telling = Telling()
 
     def watch(self, events: Sequence[Event]) -> None:
         self._view.fold(events)
         for event in events:
-            if event.kind not in _QUIET:
+            if self._telling.worth(event):
                 print(f"{event.at:%H:%M:%S}  {sentence(event)}", flush=True)
 
     def close(self) -> None:
@@ -138,6 +165,7 @@ class Progress:
 
         self._view = view
         self._rundir = rundir
+        self._telling = Telling()
         self._console = Cursored(highlight=False)
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
@@ -153,7 +181,7 @@ class Progress:
         self._view.fold(events)
         state = self._view.newest
         for event in events:
-            if event.kind not in _QUIET:
+            if self._telling.worth(event):
                 self._console.print(f"{event.at:%H:%M:%S}  {sentence(event)}", markup=False, soft_wrap=True)
         running = ", ".join(state.with_status(TaskStatus.RUNNING)[:4])
         described = f"{state.status}: {running}" if running else str(state.status)

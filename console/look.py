@@ -62,6 +62,7 @@ TRIGGER: dict[Trigger, Mark] = {
 }
 
 QUESTION = Mark("?", "question", "status-in-doubt")
+INTERVENTION = Mark("!", "intervention", "warning")
 CRITICAL = Mark("★", "critical path", "critical")
 
 
@@ -75,3 +76,10 @@ def one_line(text: str) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 task`, `3 tasks`; `many` is the plural where an s is not enough."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"
+
+
+def rounded(seconds: float) -> float:
+    """`seconds` as exactly as an expectation deserves: 1176 is told as 20m, not as 19m36s."""
+    steps = ((36_000, 1800), (7200, 600), (600, 60), (60, 10))
+    step = next((step for above, step in steps if seconds >= above), 1)
+    return round(seconds / step) * step

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from console.look import QUESTION, RUN, STATUS, TRIGGER, Mark, one_line, plural
+from console.look import INTERVENTION, QUESTION, RUN, STATUS, TRIGGER, Mark, one_line, plural
+from console.underway import adjusted_words, counted, intervention, wait_words
 from engine.machine import events as ev
-from engine.machine.transitions import TRANSITIONS, RunStatus
+from engine.machine.transitions import TRANSITIONS, RunStatus, TaskStatus
 from engine.plan.durations import format_duration
 
 _NAMED = 3
@@ -41,6 +42,10 @@ _MARKS: dict[type[ev.Event], Mark] = {
     ev.RollbackStarted: RUN[RunStatus.ROLLING_BACK],
     ev.RollbackFailed: RUN[RunStatus.FAILED],
     ev.CheckpointFailed: RUN[RunStatus.FAILED],
+    ev.LockWaitChanged: STATUS[TaskStatus.WAITING],
+    ev.InterventionMade: INTERVENTION,
+    ev.InterventionEnded: INTERVENTION,
+    ev.TaskAdjusted: INTERVENTION,
 }
 
 
@@ -207,6 +212,42 @@ def _run_forked(event: ev.RunForked) -> str:
     return f"goes on in the stead of {event.origin}, from {event.checkpoint}{_by(event.actor)}; {doubts}"
 
 
+def _of_purpose(event: Any) -> str:
+    return f"the rollback of {event.task}" if event.purpose == "rollback" else str(event.task)
+
+
+def _commit_intended(event: ev.CommitIntended) -> str:
+    what = f"commit transaction {event.xid}" if event.xid else f"run `{event.statement}`, in no transaction"
+    part = f", part {event.part} of {event.parts}" if event.parts > 1 else ""
+    return f"{_of_purpose(event)} is about to {what}{part}"
+
+
+def _task_progressed(event: ev.TaskProgressed) -> str:
+    held = f"held: {event.held}" if event.held else ""
+    return f"{_of_purpose(event)}: {', '.join(part for part in (event.detail, counted(event), held) if part)}"
+
+
+def _lock_wait_changed(event: ev.LockWaitChanged) -> str:
+    if not event.blockers:
+        return f"{_of_purpose(event)} waits for no lock any more"
+    tries = f", try {event.tries + 1}" if event.tries else ""
+    return f"{_of_purpose(event)} {wait_words(event, 0.0)}{tries}"
+
+
+def _intervention_made(event: ev.InterventionMade) -> str:
+    what = intervention(event.action, event.task, event.pid, event.attempt)
+    return f"{event.actor} decided to {what}" + (f" ({event.reason})" if event.reason else "")
+
+
+def _intervention_ended(event: ev.InterventionEnded) -> str:
+    return f"{event.task}: {'' if event.done else 'not done: '}{event.detail}"
+
+
+def _intervention_refused(event: ev.InterventionRefused) -> str:
+    what = intervention(event.action, event.task, event.pid)
+    return f"refused: {event.actor} wanted to {what}{_because(event.why)}"
+
+
 _WORDS: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.RunStarted: _run_started,
     ev.RunResumed: _run_resumed,
@@ -241,6 +282,13 @@ _WORDS: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.CheckpointSaved: _checkpoint_saved,
     ev.PlanChanged: _plan_changed,
     ev.RunForked: _run_forked,
+    ev.CommitIntended: _commit_intended,
+    ev.TaskProgressed: _task_progressed,
+    ev.LockWaitChanged: _lock_wait_changed,
+    ev.InterventionMade: _intervention_made,
+    ev.InterventionEnded: _intervention_ended,
+    ev.InterventionRefused: _intervention_refused,
+    ev.TaskAdjusted: lambda event: f"{event.actor} adjusted {event.task}: {adjusted_words(event)}",
     ev.CheckpointFailed: lambda event: (
         f"checkpoint ({TRIGGER[event.trigger].word}) could not be written{_because(event.reason)}"
     ),

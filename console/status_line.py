@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
-from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural
+from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural, rounded
 from console.run_view import RunView
 from engine.machine.state import Question, State
 from engine.machine.transitions import RunStatus, TaskStatus
@@ -239,13 +239,6 @@ def _finish(view: RunView, now: datetime, speed: float, finish_t: float | None) 
     elif state.simulated and speed != 1.0 and left / speed >= 1.0:
         parts.append(Part(f"{format_duration(rounded(left / speed))} at this speed", "$quiet", 4))
     return parts
-
-
-def rounded(seconds: float) -> float:
-    """`seconds` as exactly as an expectation deserves: 1176 is told as 20m, not as 19m36s."""
-    steps = ((36_000, 1800), (7200, 600), (600, 60), (60, 10))
-    step = next((step for above, step in steps if seconds >= above), 1)
-    return round(seconds / step) * step
 
 
 def _clock(moment: datetime, now: datetime) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from console.look import TRIGGER, one_line, plural
+from console.look import TRIGGER, one_line, plural, rounded
 from console.panels.lane_words import percent
 from console.recovery.foresight import Foretold
 from console.run_view import RunView
-from console.status_line import rounded
 from engine.machine.events import Trigger
 from engine.machine.rollback import scope
 from engine.machine.state import Checkpoint

@@ -16,6 +16,8 @@ GROUPS: Mapping[str, tuple[type[ev.Event], ...]] = {
         ev.DecisionRefused,
         ev.RollbackFailed,
         ev.CheckpointFailed,
+        ev.LockWaitChanged,
+        ev.InterventionRefused,
     ),
     "decisions": (
         ev.QuestionOpened,
@@ -25,6 +27,10 @@ GROUPS: Mapping[str, tuple[type[ev.Event], ...]] = {
         ev.DoubtSettled,
         ev.PlanChanged,
         ev.RunForked,
+        ev.InterventionMade,
+        ev.InterventionEnded,
+        ev.InterventionRefused,
+        ev.TaskAdjusted,
     ),
     "rollback": (
         ev.RollbackStarted,
@@ -43,13 +49,19 @@ GROUPS: Mapping[str, tuple[type[ev.Event], ...]] = {
         ev.RunFinished,
         ev.RunForked,
     ),
+    "locks": (ev.LockWaitChanged, ev.InterventionMade, ev.InterventionEnded, ev.InterventionRefused),
+    "progress": (ev.TaskProgressed, ev.CommitIntended, ev.TaskAdjusted),
 }
 """What a word asks for that is the name of a group."""
 
 
+_TICKING = (ev.TaskProgressed, ev.CommitIntended)
+"""What comes every second, and would bury the rest: shown only where the group is named."""
+
+
 class EventFilter:
     """`text` holds words: names of groups let all kinds of these groups pass, and every other word has to be
-    in what an event says, or in the name of its task or kind. No words let everything pass."""
+    in what an event says, or in the name of its task or kind. No words let everything pass but progress."""
 
     def __init__(self, text: str = "") -> None:
         words = text.lower().split()
@@ -58,7 +70,7 @@ class EventFilter:
         self._words = [word for word in words if word not in GROUPS]
 
     def lets_pass(self, event: ev.Event) -> bool:
-        if self._kinds and not isinstance(event, self._kinds):
+        if not isinstance(event, self._kinds) and (self._kinds or isinstance(event, _TICKING)):
             return False
         if not self._words:
             return True

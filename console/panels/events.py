@@ -27,7 +27,7 @@ class EventsPanel(Canvas, panel="events"):
 
 **↑ ↓** choose an event, **enter** goes to its task (and, when looking back, to its moment), **end** follows
 the newest again. **f** filters: by words, and by groups ({", ".join(GROUPS)}); **t** shows those of the
-selected task only."""
+selected task only. How far tasks are is shown only where **progress** is asked for."""
     DEFAULT_CSS = """
     EventsPanel { overflow: hidden scroll; }
     """
@@ -101,7 +101,7 @@ selected task only."""
     def export(self) -> Export:
         events = [self.view.events[number] for number in self._lines]
         lines = [f"{event.at:%Y-%m-%d %H:%M:%S} {event.seq:>6} {sentence(event)}" for event in events]
-        what = f"events with {self._filter.text}" if self._filter.text else "all events"
+        what = f"events with {self._filter.text}" if self._filter.text else "all events but progress"
         return Export(what, f"{self.view.state.run}-events", (lines,))
 
     # -- moving ------------------------------------------------------------------------------------

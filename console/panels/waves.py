@@ -8,11 +8,10 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from console.look import STATUS, TRIGGER, Mark, one_line, plural
+from console.look import STATUS, TRIGGER, Mark, one_line, plural, rounded
 from console.panels.canvas import Canvas, clip, joined
 from console.panels.outline import counts_of
 from console.sentences import some_of
-from console.status_line import rounded
 from engine.machine.transitions import SETTLED, RunStatus, TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.waves import phase_order, wave_plan

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.look import one_line, plural
+from console.look import one_line, plural, rounded
 from console.recovery.choices import Choice, place
 from console.recovery.facts import Case
 from console.recovery.foresight import Foretold
 from console.recovery.verdict import words
-from console.status_line import rounded
 from engine.machine.state import State
 from engine.plan.durations import format_duration
 

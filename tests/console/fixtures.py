@@ -261,6 +261,35 @@ def running() -> RunView:
     return midway().view(now=15.0, lines=_OUTPUT)
 
 
+HOLDER = ev.Blocker(
+    pid=4711, started="2026-03-14T01:02:11.000000+00:00", user="alice", application="psql",
+    state="idle in transaction", age_s=840.0, state_s=700.0,
+    query="UPDATE orders SET note = $1 WHERE id = $2",
+)  # fmt: skip
+QUEUED = ev.Blocker(
+    pid=5230, started="2026-03-14T02:13:02.000000+00:00", user="reports", application="metabase",
+    state="active", age_s=65.0, state_s=64.0, query="SELECT count(*) FROM orders WHERE total_cents > $1",
+    waits_for=(4711,),
+)  # fmt: skip
+
+
+def lock_wait(*blockers: ev.Blocker, now: float = 15.0) -> RunView:
+    """Midway: `backfill-orders` tells how far it is, and `backfill-customers` waits for a lock."""
+    story = midway()
+    story.at(12.6).add(
+        ev.TaskProgressed, task="backfill-orders", attempt=1, done=120_000, total=600_000, unit="rows"
+    )
+    story.at(14.4).add(
+        ev.LockWaitChanged, task="backfill-customers", attempt=1, pid=5301, relation="orders",
+        blockers=blockers or (QUEUED, HOLDER), tries=4,
+    )  # fmt: skip
+    story.at(14.6).add(
+        ev.TaskProgressed, task="backfill-orders", attempt=1, done=412_000, total=600_000, unit="rows",
+        detail="batch 1,000, pause 50ms", held="replication lag 12s",
+    )  # fmt: skip
+    return story.view(now=now, lines=_OUTPUT)
+
+
 def question_open() -> RunView:
     """A backfill failed UNKNOWN: the run pauses, and the operator is asked."""
     story = midway().at(14.2).fail(

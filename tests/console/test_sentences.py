@@ -18,6 +18,11 @@ def event(kind: type[ev.Event], **fields: Any) -> Any:
     return kind(seq=7, t=60.0, at=START, **fields)
 
 
+BLOCKERS = (
+    ev.Blocker(pid=4712, started="s", user="web", state="active", state_s=3.0, waits_for=(4711,)),
+    ev.Blocker(pid=4711, started="s", user="alice", application="psql", state="idle in transaction",
+               age_s=800.0, state_s=720.0),
+)  # fmt: skip
 KNOWN = [
     (
         event(
@@ -58,6 +63,61 @@ KNOWN = [
         "doubt settled: load took effect; its ledger row says so",
     ),
     (event(ev.RunFinished, status="rolled_back", reason="asked for"), "run rolled back: asked for"),
+    (
+        event(ev.LockWaitChanged, task="load", attempt=1, pid=9, relation="orders", blockers=BLOCKERS,
+              tries=2),
+        "load waits for a lock on orders: pid 4711 alice (psql), idle in transaction for 12m, and 1 more, "
+        "try 3",
+    ),
+    (
+        event(ev.LockWaitChanged, task="load", attempt=1, purpose="rollback", pid=9),
+        "the rollback of load waits for no lock any more",
+    ),
+    (
+        event(ev.LockWaitChanged, task="load", attempt=1, pid=9, blockers=BLOCKERS[1:]),
+        "load waits for older transactions to end: pid 4711 alice (psql), idle in transaction for 12m",
+    ),
+    (
+        event(ev.TaskProgressed, task="load", attempt=1, done=412_000, total=600_000, unit="rows",
+              held="replication lag 12s"),
+        "load: 412,000 of about 600,000 rows, held: replication lag 12s",
+    ),
+    (
+        event(ev.CommitIntended, task="load", attempt=1, part=2, parts=3, statement="ALTER", xid="757"),
+        "load is about to commit transaction 757, part 2 of 3",
+    ),
+    (
+        event(ev.CommitIntended, task="load", attempt=1, part=1, parts=1, statement="VACUUM"),
+        "load is about to run `VACUUM`, in no transaction",
+    ),
+    (
+        event(ev.InterventionMade, task="load", attempt=1, action="terminate_backend", pid=4711,
+              actor="ana", reason="alice is at lunch", on_seq=6),
+        "ana decided to end the connection of pid 4711, which blocks load (alice is at lunch)",
+    ),
+    (
+        event(ev.InterventionMade, task="load", attempt=2, action="cancel_own", actor="ana", on_seq=6),
+        "ana decided to end attempt 2 at load",
+    ),
+    (
+        event(ev.InterventionEnded, task="load", attempt=1, action="cancel_backend", pid=4711, done=False,
+              detail="backend 4711 had ended already"),
+        "load: not done: backend 4711 had ended already",
+    ),
+    (
+        event(ev.InterventionRefused, task="load", action="cancel_backend", pid=4711, actor="ana",
+              why="backend 4711 does not block load any more"),
+        "refused: ana wanted to cancel what pid 4711 runs, which blocks load: "
+        "backend 4711 does not block load any more",
+    ),
+    (
+        event(ev.TaskAdjusted, task="load", batch=500, pause_s=0.0, held=True, actor="ana"),
+        "ana adjusted load: batches of 500, no pause, held",
+    ),
+    (
+        event(ev.TaskAdjusted, task="load", pause_s=0.25, actor="ana"),
+        "ana adjusted load: batches as planned, 250ms between them",
+    ),
 ]  # fmt: skip
 
 
@@ -91,6 +151,8 @@ def _some(field: msgspec.structs.FieldInfo) -> Any:
     choices = {"about": "failure", "status": "aborted", "trigger": "time", "model": "wave"}
     if field.name == "by" and field.type is str:
         return "load\x1b[2J"
+    if field.name == "action" and field.type == ev.Intervention:
+        return "cancel_backend"
     if field.name in named | choices:
         return (named | choices)[field.name]
     by_type: dict[Any, Any] = {str: "load\x1b[2J", int: 1, float: 1.0, bool: True}
