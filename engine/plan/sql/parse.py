@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from engine.plan.sql import tree
+from engine.plan.sql import radar, tree
+from engine.plan.sql.radar import TableLock
 from engine.plan.sql.tree import ConcurrentIndex
 
 _PLACEHOLDERS = {"first": "$1", "last": "$2"}
@@ -58,6 +59,21 @@ class Statement:
     def transactional(self) -> bool:
         """Whether it runs inside a transaction, and is undone with it."""
         return not self.why_alone
+
+    @property
+    def locks(self) -> tuple[TableLock, ...]:
+        """The tables it locks, as far as its text tells; see `unseen`."""
+        return radar.locks(self.node)
+
+    @property
+    def unseen(self) -> str:
+        """Why not all of its locks can be told from its text; empty where they can."""
+        return radar.unseen(self.node)
+
+    @property
+    def creates(self) -> str:
+        """The table or materialized view that it creates; empty where it creates none."""
+        return radar.created(self.node)
 
     def summary(self, width: int = 120) -> str:
         """The text in one line of at most `width` characters."""

@@ -1,0 +1,169 @@
+"""The lock radar for ALTER TABLE: each of its actions has a lock of its own, and the strongest is taken."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from engine.plan.sql.radar import Extent, Mode, TableLock, references
+from engine.plan.sql.tree import enum, inner, name_of, nested, relation
+
+_EXTENT_OF_DEFAULT: dict[str, Extent] = {
+    **dict.fromkeys(
+        ("random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "uuid_generate_v1",
+         "uuid_generate_v4", "clock_timestamp", "timeofday", "nextval"),
+        "yes",
+    ),
+    **dict.fromkeys(
+        ("now", "transaction_timestamp", "statement_timestamp", "timezone", "date_trunc", "to_timestamp",
+         "make_interval", "to_char", "lower", "upper", "concat", "md5", "current_setting", "to_jsonb",
+         "jsonb_build_object", "json_build_object", "jsonb_build_array"),
+        "",
+    ),
+}  # fmt: skip
+"""Whether a default with this function rewrites the table: the volatile do. Others than these may."""
+
+_SERIALS = {"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"}
+
+
+class _Action(NamedTuple):
+    mode: Mode = Mode.ACCESS_EXCLUSIVE
+    rewrites: Extent = ""
+    scans: Extent = ""
+    note: str = ""
+
+
+def altered(node: Any) -> Iterator[TableLock]:
+    """The locks of an ALTER TABLE, or of an ALTER of what is like a table."""
+    kind = enum(node, "objtype")
+    if kind in ("OBJECT_SEQUENCE", "OBJECT_TYPE"):
+        return
+    named = relation(node.relation)
+    is_index = kind == "OBJECT_INDEX"
+    for command in map(inner, node.cmds):
+        subtype = enum(command, "subtype")
+        found = _ACTIONS.get(subtype, _Action())
+        action = found(command) if callable(found) else found
+        table, index = ("", named) if is_index else (named, "")
+        yield TableLock(table, action.mode, action.rewrites, action.scans, action.note, index)
+        if not is_index:
+            yield from _others(subtype, inner(getattr(command, "def")), named)
+
+
+def _others(subtype: str, what: Any, own: str) -> Iterator[TableLock]:
+    """The tables besides the altered one that an action locks."""
+    if subtype == "AT_AddConstraint":
+        scans: Extent = "" if what.skip_validation else "may"
+        yield from (lock for lock in references([what], scans) if lock.table != own)
+    elif subtype == "AT_AddColumn":
+        kinds = {enum(each, "contype") for each in map(inner, what.constraints)}
+        scans = "may" if "CONSTR_DEFAULT" in kinds else ""
+        yield from (lock for lock in references(what.constraints, scans) if lock.table != own)
+    elif subtype == "AT_AttachPartition":
+        note = "no scan where a valid CHECK proves that its rows fit"
+        yield TableLock(relation(what.name), Mode.ACCESS_EXCLUSIVE, scans="may", note=note)
+    elif subtype == "AT_DetachPartition":
+        yield TableLock(relation(what.name), Mode.ACCESS_EXCLUSIVE)
+    elif subtype in ("AT_AddInherit", "AT_DropInherit"):
+        yield TableLock(relation(what), Mode.SHARE_UPDATE_EXCLUSIVE)
+
+
+def _add_column(command: Any) -> _Action:
+    column = inner(getattr(command, "def"))
+    rewrites: Extent = "yes" if _SERIALS & set(_type_words(column)) else ""
+    scans: Extent = ""
+    default: Extent | None = None
+    for constraint in map(inner, column.constraints):
+        kind = enum(constraint, "contype")
+        if kind == "CONSTR_DEFAULT":
+            default = _extent_of_default(inner(constraint.raw_expr))
+        elif kind == "CONSTR_IDENTITY" or (kind == "CONSTR_GENERATED" and constraint.generated_kind != "v"):
+            rewrites = "yes"
+        elif kind in ("CONSTR_CHECK", "CONSTR_UNIQUE", "CONSTR_PRIMARY"):
+            scans = "yes"
+    foreign = any(enum(each, "contype") == "CONSTR_FOREIGN" for each in map(inner, column.constraints))
+    if foreign and default is not None:
+        scans = "yes"
+    rewrites = rewrites or default or ""
+    return _Action(rewrites=rewrites, scans=scans, note=_NOTES_ON_REWRITES.get(rewrites, ""))
+
+
+_NOTES_ON_REWRITES = {
+    "yes": "every row gets a value of its own",
+    "may": "rewritten if the default is volatile",
+}
+
+
+def _type_words(column: Any) -> tuple[str, ...]:
+    """The words of a column's type."""
+    return tuple(inner(word).sval for word in column.type_name.names)
+
+
+def _extent_of_default(expression: Any) -> Extent:
+    found: Extent = ""
+    for node in nested(expression):
+        if name_of(node) == "FuncCall":
+            extent = _EXTENT_OF_DEFAULT.get(inner(node.funcname[-1]).sval.lower(), "may")
+            if extent == "yes":
+                return "yes"
+            found = found or extent
+    return found
+
+
+def _add_constraint(command: Any) -> _Action:
+    constraint = inner(getattr(command, "def"))
+    kind = enum(constraint, "contype")
+    scans: Extent = "" if constraint.skip_validation else "yes"
+    if kind == "CONSTR_FOREIGN":
+        return _Action(Mode.SHARE_ROW_EXCLUSIVE, scans=scans)
+    if constraint.indexname:
+        primary = kind == "CONSTR_PRIMARY"
+        note = "scans it unless its columns are NOT NULL already" if primary else ""
+        return _Action(scans="may" if primary else "", note=note)
+    return _Action(scans=scans)
+
+
+def _detach(command: Any) -> _Action:
+    if inner(getattr(command, "def")).concurrent:
+        note = "waits for every transaction that uses the partition to end"
+        return _Action(Mode.SHARE_UPDATE_EXCLUSIVE, note=note)
+    return _Action()
+
+
+def _set_options(command: Any) -> _Action:
+    given = {inner(item).defname for item in inner(getattr(command, "def")).items}
+    return _Action() if given & {"user_catalog_table", "security_barrier"} else _LIGHT
+
+
+_LIGHT = _Action(Mode.SHARE_UPDATE_EXCLUSIVE)
+_TRIGGERS = _Action(Mode.SHARE_ROW_EXCLUSIVE)
+_REWRITE = _Action(rewrites="yes")
+_CHECKED = "no scan where a valid CHECK (… IS NOT NULL) proves it"
+_WIDENED = "not where a varchar only grows, or becomes text; tables that refer to it are locked, too"
+
+_ACTIONS: dict[str, _Action | Callable[[Any], _Action]] = {
+    "AT_AddColumn": _add_column,
+    "AT_AddConstraint": _add_constraint,
+    "AT_AlterColumnType": _Action(rewrites="may", note=_WIDENED),
+    "AT_SetNotNull": _Action(scans="may", note=_CHECKED),
+    "AT_ValidateConstraint": _Action(Mode.SHARE_UPDATE_EXCLUSIVE, scans="yes"),
+    "AT_AttachPartition": _LIGHT,
+    "AT_DetachPartition": _detach,
+    "AT_DetachPartitionFinalize": _LIGHT,
+    "AT_SetRelOptions": _set_options,
+    "AT_ResetRelOptions": _LIGHT,
+    "AT_SetStatistics": _LIGHT,
+    "AT_SetOptions": _LIGHT,
+    "AT_ResetOptions": _LIGHT,
+    "AT_ClusterOn": _LIGHT,
+    "AT_DropCluster": _LIGHT,
+    **dict.fromkeys(
+        ("AT_EnableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll",
+         "AT_EnableTrigUser", "AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser"),
+        _TRIGGERS,
+    ),
+    "AT_SetLogged": _REWRITE,
+    "AT_SetUnLogged": _REWRITE,
+    "AT_SetTableSpace": _REWRITE,
+    "AT_SetAccessMethod": _REWRITE,
+    "AT_SetExpression": _Action(rewrites="may", note="not where the column is virtual"),
+}  # fmt: skip
+"""What each action does; any other takes ACCESS EXCLUSIVE, for a moment."""
