@@ -120,13 +120,13 @@ class Guard:
 
     async def keep(self) -> None:
         """Watch over the lock until cancelled; once it is lost, try to get it back."""
+        told = ""
         while True:
             await anyio.sleep(_KEEP_S)
-            before = self.problem
-            held = await self.is_held()
-            if self.problem != before:
-                again = f"target `{self._database.name}`: the migration lock is held again"
-                self._notify(again if held else f"target `{self._database.name}`: {self.problem}")
+            await self.is_held()
+            if self.problem != told:
+                told = self.problem
+                self._notify(f"target `{self._database.name}`: {told or 'the migration lock is held again'}")
 
     async def is_held(self) -> bool:
         """Whether the lock is held, as the server itself says; tries to get it back if not."""
@@ -147,7 +147,7 @@ class Guard:
             return holder is None
 
     async def close(self) -> None:
-        """Give the lock back, if it is held."""
+        """Give the lock back, if it is held. Nobody may be watching over it any more."""
         self.problem = "the migration lock was given back"
         if self._connection:
             await self._connection.close()
