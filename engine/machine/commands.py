@@ -14,21 +14,25 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class StartTask(Command, frozen=True, kw_only=True):
     """`undone`: attempts up to this number were undone by a rollback since, and their effect is gone.
-    `adjusted` is how an operator last set it to go."""
+    `intent` is what an earlier attempt, which was not undone, was last about to make permanent. `adjusted` is
+    how an operator last set it to go."""
 
     task: str
     attempt: int
     lane: int
     undone: int = 0
+    intent: CommitIntended | None = None
     adjusted: TaskAdjusted | None = None
 
 
 class StartRollback(Command, frozen=True, kw_only=True):
-    """`undone`: rollbacks up to this attempt were followed by a further run of the task."""
+    """`undone`: rollbacks up to this attempt were followed by a further run of the task. `intent` as in
+    `StartTask`."""
 
     task: str
     attempt: int
     undone: int = 0
+    intent: CommitIntended | None = None
 
 
 class CancelTask(Command, frozen=True, kw_only=True):

@@ -209,6 +209,7 @@ class Machine:
                 attempt=attempt,
                 lane=lane,
                 undone=task.undone_attempts,
+                intent=underway.intended(task, "run"),
                 adjusted=task.adjusted,
             )
         )

@@ -196,7 +196,7 @@ def _task_started(state: State, event: ev.TaskStarted) -> None:
     task = state.tasks[event.task]
     attempt = Attempt(number=event.attempt, lane=event.lane, started_t=event.t, started_at=event.at)
     task.attempts = (*task.attempts, attempt)
-    task.underway = Underway()
+    task.underway = Underway(intent=task.underway.intent)
 
 
 def _task_succeeded(state: State, event: ev.TaskSucceeded) -> None:
@@ -318,7 +318,7 @@ def _rollback_step_started(state: State, event: ev.RollbackStepStarted) -> None:
     _rollback(state).running = event.task
     task = state.tasks[event.task]
     task.undo_attempts = event.attempt
-    task.underway = Underway()
+    task.underway = Underway(intent=task.underway.intent)
     task.doubt = ""
 
 

@@ -10,6 +10,7 @@ from engine.graph import Graph
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
+from engine.machine import underway
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 from engine.plan.models import FailureClass
@@ -125,7 +126,8 @@ def advance(machine: "Machine") -> None:
         task = state.tasks[task_id]
         attempt = task.undo_attempts + 1
         machine.emit(ev.RollbackStepStarted, task=task_id, attempt=attempt)
-        machine.command(cmd.StartRollback(task=task_id, attempt=attempt, undone=task.undone_undos))
+        undone, intent = task.undone_undos, underway.intended(task, "rollback")
+        machine.command(cmd.StartRollback(task=task_id, attempt=attempt, undone=undone, intent=intent))
     elif not machine.saving:
         stay = (*undoing.stay, *(task for task in undoing.tasks if task in undoing.left))
         left = f"; stays applied: {', '.join(stay)}" if stay else ""

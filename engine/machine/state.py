@@ -53,6 +53,7 @@ class Underway(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     the newest event of each kind. A rate is the difference of `progress` and `progress_from`."""
 
     intent: CommitIntended | None = None
+    """Kept from attempt to attempt: the next one has to know what an earlier one may have brought about."""
     progress_from: TaskProgressed | None = None
     progress: TaskProgressed | None = None
     lock_wait: LockWaitChanged | None = None

@@ -81,6 +81,13 @@ def attempt_in_flight(state: State, task_id: str) -> tuple[int, ev.Purpose] | No
     return len(task.attempts), "run"
 
 
+def intended(task: TaskState, purpose: ev.Purpose) -> ev.CommitIntended | None:
+    """What an attempt that was not undone since was last about to make permanent."""
+    intent = task.underway.intent
+    undone = task.undone_attempts if purpose == "run" else task.undone_undos
+    return intent if intent and intent.purpose == purpose and intent.attempt > undone else None
+
+
 def on_intent(machine: "Machine", report: rep.CommitIntended) -> None:
     if _tell(machine, ev.CommitIntended, report):
         machine.command(

@@ -235,10 +235,10 @@ class Runner:
 
     def _carry_out(self, command: cmd.Command) -> None:
         match command:
-            case cmd.StartTask(task=task, attempt=attempt, undone=undone, adjusted=adjusted):
-                self._start(task, attempt, "run", undone, adjusted)
-            case cmd.StartRollback(task=task, attempt=attempt, undone=undone):
-                self._start(task, attempt, "rollback", undone)
+            case cmd.StartTask():
+                self._start(command, "run")
+            case cmd.StartRollback():
+                self._start(command, "rollback")
             case cmd.CancelTask(task=task, purpose=purpose):
                 self._cancel(task, purpose)
             case cmd.SetTimer(key=key, due_t=due_t):
@@ -278,20 +278,13 @@ class Runner:
         self._busy += 1
         self._group.start_soon(carry_out)
 
-    def _start(
-        self,
-        task: str,
-        attempt: int,
-        purpose: ev.Purpose,
-        undone: int,
-        adjusted: ev.TaskAdjusted | None = None,
-    ) -> None:
+    def _start(self, command: cmd.StartTask | cmd.StartRollback, purpose: ev.Purpose) -> None:
+        task, attempt = command.task, command.attempt
         if self._outcomes:
             takes, report = self._outcomes(self._tasks[task], attempt, purpose)
             self._schedule(self.clock.t() + takes, report)
             return
-        link = Link(task, attempt, purpose, self.report, undone=undone, adjusted=adjusted)
-        self._links[task, purpose] = link
+        link = self._links[task, purpose] = Link(command, purpose, self.report)
         self._spawn(partial(self._world.attempt, task, attempt, purpose, link))
 
     def _give_up(self, asked: cmd.Intervene) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import anyio
 
+from engine.machine import commands as cmd
 from engine.machine import reports as rep
-from engine.machine.events import Purpose, TaskAdjusted
+from engine.machine.events import CommitIntended, Purpose, TaskAdjusted
 from engine.tasks.base import Dials, Intent, LockWait, Progress
 
 _PROGRESS_EVERY_S = 1.0
@@ -14,28 +15,25 @@ _PROGRESS_EVERY_S = 1.0
 
 
 class Link:
-    """One attempt's line to the runner. `stop` ends it because the run stops, `give_up` because an operator
-    wants just this attempt to end. `dials` are how a backfill is to go, at any moment. `undone` is as in
-    `Job`."""
+    """The line between the runner and the attempt that `command` starts. `stop` ends it because the run
+    stops, `give_up` because an operator wants just this attempt to end. `dials` are how a backfill is to go,
+    at any moment. `undone` and `intent` are as in `Job`."""
 
     def __init__(
         self,
-        task: str,
-        attempt: int,
+        command: cmd.StartTask | cmd.StartRollback,
         purpose: Purpose,
         report: Callable[[rep.Report], None],
-        *,
-        undone: int = 0,
-        adjusted: TaskAdjusted | None = None,
     ) -> None:
         self.stop = anyio.Event()
         self.give_up = anyio.Event()
-        self.undone = undone
+        self.undone = command.undone
+        self.intent = intent_in(command.intent)
         self.dials = Dials()
-        if adjusted:
-            self.adjust(adjusted)
-        self._task = task
-        self._attempt = attempt
+        if isinstance(command, cmd.StartTask) and command.adjusted:
+            self.adjust(command.adjusted)
+        self._task = command.task
+        self._attempt = command.attempt
         self._purpose: Purpose = purpose
         self._report = report
         self._durable: dict[int, anyio.Event] = {}
@@ -72,3 +70,10 @@ class Link:
     def _tell(self, kind: type[rep.Report], what: Intent | Progress | LockWait) -> None:
         fields = {name: getattr(what, name) for name in what.__struct_fields__}
         self._report(kind(task=self._task, attempt=self._attempt, purpose=self._purpose, **fields))
+
+
+def intent_in(said: CommitIntended | None) -> Intent | None:
+    """What an event said that an attempt was about to make permanent."""
+    if said is None:
+        return None
+    return Intent(part=said.part, parts=said.parts, statement=said.statement, xid=said.xid)

@@ -17,7 +17,7 @@ from engine.machine import reports as rep
 from engine.machine.events import Purpose
 from engine.plan.models import Action, FailureClass, Plan, Task
 from engine.runner.kept import output_path
-from engine.runner.link import Link
+from engine.runner.link import Link, intent_in
 from engine.runner.processes import Processes
 from engine.runner.starting import CannotStart
 from engine.tasks.base import (
@@ -244,6 +244,7 @@ def _linked(job: Job, link: Link) -> Job:
     return replace(
         job,
         undone=link.undone,
+        intent=link.intent,
         intend=link.intend,
         progress=link.progress,
         lock_wait=link.lock_wait,
@@ -258,7 +259,7 @@ def _intent(asked: cmd.GatherEvidence) -> Intent | None:
     said = asked.intent
     if said is None or (said.attempt, said.purpose) != (asked.attempt, asked.purpose):
         return None
-    return Intent(part=said.part, parts=said.parts, statement=said.statement, xid=said.xid)
+    return intent_in(said)
 
 
 def still_running(survivors: tuple[str, ...]) -> Evidence:

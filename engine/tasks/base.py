@@ -158,10 +158,11 @@ class Job:
     runs that this one goes on for: evidence is then of whether any attempt of theirs has left its effect.
 
     Attempts up to number `undone` were undone since: what they left in a ledger counts no more. `intend` is
-    awaited before anything is made permanent, and returns once the journal has it; for evidence, `intent` is
-    what the attempt last said there. `progress` (as often as one likes) and `lock_wait` (on change) tell of
-    the attempt under way. `give_up` ends it when an operator wants just this attempt to end. One wait for a
-    lock lasts `lock_timeout_s` at most, and an attempt keeps trying for `lock_patience_s`.
+    awaited before anything is made permanent, and returns once the journal has it; `intent` is what an
+    earlier attempt last said there (for evidence: the attempt in question). `progress` (as often as one
+    likes) and `lock_wait` (on change) tell of the attempt under way. `give_up` ends it when an operator wants
+    just this attempt to end. One wait for a lock lasts `lock_timeout_s` at most, and an attempt keeps trying
+    for `lock_patience_s`.
     """
 
     run: str

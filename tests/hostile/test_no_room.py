@@ -12,6 +12,7 @@ import pytest
 from engine.journal.errors import CheckpointUnwritable, JournalFull
 from engine.journal.journal import Journal
 from engine.journal.rundir import create_run_dir
+from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.transitions import RunStatus
@@ -106,7 +107,7 @@ def test_a_task_whose_processes_cannot_be_written_down_waits_for_the_disk(tmp_pa
 
 
 def link(attempt: int) -> Link:
-    return Link("a", attempt, "run", lambda _: None)
+    return Link(cmd.StartTask(task="a", attempt=attempt, lane=0), "run", lambda _: None)
 
 
 @pytest.mark.usefixtures("polls")

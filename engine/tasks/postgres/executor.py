@@ -155,6 +155,11 @@ class _Attempt:
             return
         self._session.place = f"making way for {self._placed(statement)}"
         await self._session.limit(locks=False)
+        if await self._brought_about(part):
+            await self._session.transaction(
+                lambda: kept.record(self._job, part, len(self._parts)), self._intent(part)
+            )
+            return
         prepared = await indexes.prepare(self._session.connection, self._database, statement)
         if prepared.said:
             self._session.note(prepared.said)
@@ -169,6 +174,16 @@ class _Attempt:
             if not in_doubt(error, self._session.phase):
                 await self._clean_up(statement, prepared)
             raise
+
+    async def _brought_about(self, part: Part) -> bool:
+        """Whether an earlier attempt did what `part` does, and did not live to write that down."""
+        intent = self._job.intent
+        if intent is None or (intent.part, intent.statement) != (part.number, self._intent(part).statement):
+            return False
+        found = await indexes.evidence(self._database, part.statements[0])
+        if found.done:
+            self._session.note(f"an earlier attempt has done it: {found.detail}")
+        return bool(found.done)
 
     async def _sent(self, part: Part, kept: Ledger, *, limit_locks: bool) -> None:
         (statement,) = part.statements

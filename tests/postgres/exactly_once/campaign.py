@@ -94,7 +94,8 @@ class Stage:
                 raise Broken(f"no end after {_LIVES} lives")
             begun = has_begun(self.rundir)
             given = ["resume", RUN] if begun else ["run", "plan.yaml", "--run-id", RUN]
-            self.codes.append(self._live([*given, "--headless", "--json"]))
+            given += ["--headless", "--json", "--on-unknown", self.case.story.on_unknown]
+            self.codes.append(self._live(given))
 
     def _judge(self) -> None:
         story = self.case.story
