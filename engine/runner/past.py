@@ -72,4 +72,8 @@ class WorldWithPast(RealWorld):
 
 def _keeps_rows(rollback: Action, run: Action) -> bool:
     """Whether the rollback leaves its rows in the ledger that the task does."""
-    return rollback.sql is not None and rollback.on == run.on and is_transactional(rollback.sql)
+    if rollback.on != run.on:
+        return False
+    if run.backfill or rollback.backfill:
+        return bool(run.backfill and rollback.backfill)
+    return rollback.sql is not None and is_transactional(rollback.sql)

@@ -15,7 +15,7 @@ from engine.journal.rundir import RunDir
 from engine.machine import commands as cmd
 from engine.machine import reports as rep
 from engine.machine.events import Purpose
-from engine.plan.models import Action, FailureClass, Plan, Task
+from engine.plan.models import Action, FailureClass, Plan, Task, lock_timeout
 from engine.runner.kept import output_path
 from engine.runner.link import Link, intent_in
 from engine.runner.processes import Processes
@@ -228,7 +228,8 @@ class RealWorld:
             targets=self._targets,
             interpreter=self._plan.interpreter,
             timeout_s=task.timeout if task.timeout is not None else defaults.timeout,
-            lock_timeout_s=defaults.lock_timeout,
+            lock_timeout_s=lock_timeout(self._plan, task),
+            lock_patience_s=defaults.lock_patience,
             on_process=self._processes.remember,
             hurry=self._hurry,
         )
