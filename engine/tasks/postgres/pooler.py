@@ -4,7 +4,7 @@ Behind such a proxy a session lock is held by nobody in particular, settings lea
 transactions, and the backend of an attempt cannot be found again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     Connection = AsyncConnection[Any]
 
-_ORDERS = ("abaabba", "bbaab")
+_ORDER = "abaabbabab"
 """In which order two sessions ask for their backend. Whichever a proxy lends next (what came back last, or
-longest ago, or its only one), in one of these a session gets another's, or a second one."""
+longest ago, or its only one), a session gets another's, or a second one."""
 _ANSWER_S = 5.0
 
 
@@ -60,11 +60,12 @@ async def _moves(first: "Connection", second: "Connection") -> str:
 
     sessions = {"a": first, "b": second}
     seen: dict[str, set[int]] = {"a": set(), "b": set()}
-    for order in _ORDERS:
-        for name in order:
-            seen[name].add(await _backend(sessions[name]))
+    for name in _ORDER:
+        seen[name].add(await _backend(sessions[name]))
+    if shown := _shown(seen):
+        return shown
     try:
-        # A session that keeps its transaction open makes the proxy lend the other one another backend.
+        # While a session keeps its transaction open, the proxy has to lend the other one another backend.
         for holder, other in ("ab", "ba"):
             await sessions[holder].execute("BEGIN")
             seen[holder].add(await _backend(sessions[holder]))
@@ -73,10 +74,15 @@ async def _moves(first: "Connection", second: "Connection") -> str:
             seen[holder].add(await _backend(sessions[holder]))
     except psycopg.OperationalError as error:
         return f"it takes no transactions ({error})"
+    return _shown(seen)
+
+
+def _shown(seen: Mapping[str, Set[int]]) -> str:
+    """What the backends that two sessions have met show of the proxy."""
     if shared := seen["a"] & seen["b"]:
         return f"two sessions were given the same backend {min(shared)}"
-    movers = [pids for pids in seen.values() if len(pids) > 1]
-    return f"one session was given the backends {', '.join(map(str, sorted(movers[0])))}" if movers else ""
+    moved = next((pids for pids in seen.values() if len(pids) > 1), ())
+    return f"one session was given the backends {', '.join(map(str, sorted(moved)))}" if moved else ""
 
 
 async def _backend(connection: "Connection") -> int:
