@@ -1,6 +1,7 @@
 """SQL on PostgreSQL targets: part by part, each in one transaction with its ledger row wherever that is
 allowed."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,6 @@ from engine.tasks.postgres.subjects import BUILDER, Prepared
 from engine.tasks.sqlite_session import show
 from engine.tasks.statements import read_script
 
-_T, _P = FailureClass.TRANSIENT, FailureClass.PERMANENT
 _CLAIM_POLL_S = 0.2
 
 
@@ -226,15 +226,15 @@ async def claim(session: Session, job: Job) -> None:
     pg_advisory_lock deadlocks with a concurrent index build. Raises RefusedError."""
     session.place = "waiting for earlier attempts"
     key = ledger.claim_key(job.run, job.task.id)
-    with anyio.move_on_after(job.lock_patience_s):
-        while not await _claimed(session, key):
-            await session.waiting(lambda: anyio.sleep(_CLAIM_POLL_S))
-        return
-    raise RefusedError(
-        Verdict(_T, "engine: an earlier attempt still works"),
-        "an earlier attempt at the task still works on the server, in "
-        f"{', '.join(await evidence.claimants(session.connection, [key]))}",
-    )
+    give_up_at = time.monotonic() + job.lock_patience_s
+    while not await _claimed(session, key):
+        if time.monotonic() > give_up_at:
+            backends = ", ".join(await evidence.claimants(session.connection, [key]))
+            raise RefusedError(
+                Verdict(FailureClass.TRANSIENT, "engine: an earlier attempt still works"),
+                f"an earlier attempt at the task still works on the server: {backends}",
+            )
+        await session.waiting(lambda: anyio.sleep(_CLAIM_POLL_S))
 
 
 async def _claimed(session: Session, key: int) -> bool:
@@ -247,7 +247,7 @@ def target_of(job: Job) -> Database:
     target = job.targets.get(job.action.on or "")
     if isinstance(target, Database):
         return target
-    verdict = Verdict(_P, "engine: target")
+    verdict = Verdict(FailureClass.PERMANENT, "engine: target")
     raise RefusedError(verdict, f"target `{job.action.on}` cannot be used: it is no PostgreSQL target")
 
 
@@ -267,13 +267,13 @@ def _parts(job: Job) -> list[Part]:
         for refused in parse.refusals(script, statements):
             raise _refusal(refused)
         return parse.parts(statements)
-    verdict = Verdict(_P, "engine: script")
+    verdict = Verdict(FailureClass.PERMANENT, "engine: script")
     raise RefusedError(verdict, f"SQL file {job.action.sql_file} cannot be read: {reason}")
 
 
 def _refusal(error: SqlError) -> RefusedError:
     hint = f"; {error.hint}" if error.hint else ""
-    verdict = Verdict(_P, "engine: script")
+    verdict = Verdict(FailureClass.PERMANENT, "engine: script")
     return RefusedError(verdict, f"line {error.line}, column {error.column}: {error.message}{hint}")
 
 

@@ -48,6 +48,7 @@ _ANSWER_S = 10.0
 up."""
 _ASK_AGAIN_S = 0.25
 _LONGEST_REST_S = 10.0
+_COLLISION_REST_S = 0.1
 _BATCH_AGAIN = LOCK_WAITS | {"40001"}
 _RECORD_TRIES = 10
 
@@ -269,7 +270,7 @@ class Session:
                 await self._roll_back()
                 self.rows = rows
                 self.lock_waited_s += time.monotonic() - began
-                rest = self._rest(tries)
+                rest = self._rest(tries, error)
                 if self.lock_waited_s + rest > self.job.lock_patience_s:
                     raise
                 self.note(f"{self.place}: {told(error)}; rolled back, once more in {format_duration(rest)}")
@@ -278,11 +279,11 @@ class Session:
             await self.waiting(lambda: anyio.sleep(rest))  # noqa: B023
         return None
 
-    def _rest(self, tries: int) -> float:
-        """Seconds to leave the queue to others: longer each time, and never the same for two tasks at
-        once."""
-        longest = min(self.job.lock_timeout_s * 2.0 ** min(tries - 1, 10), _LONGEST_REST_S)
-        return random.uniform(0.5, 1.5) * longest
+    def _rest(self, tries: int, error: psycopg.Error) -> float:
+        """Seconds to leave the queue to others, who have waited behind us: longer each time, and never the
+        same for two tasks at once."""
+        base = self.job.lock_timeout_s if error.sqlstate == "55P03" else _COLLISION_REST_S
+        return random.uniform(0.5, 1.5) * min(base * 2.0 ** min(tries - 1, 10), _LONGEST_REST_S)
 
     async def _roll_back(self) -> None:
         """Closing the connection would roll back just as well, but some time after."""
