@@ -105,6 +105,7 @@ def _end_attempt(state: State, event: Any, **details: Any) -> TaskState:
     if last and last.ended_t is None:
         ended = replace(last, ended_t=event.t, ended_at=event.at, result=task.status, **details)
         task.attempts = (*task.attempts[:-1], ended)
+    underway.ended(task)
     _leave_lane(state, event.task)
     return task
 
@@ -324,6 +325,7 @@ def _rollback_step_started(state: State, event: ev.RollbackStepStarted) -> None:
 
 def _rollback_step_ended(state: State, event: ev.TaskRolledBack | ev.RollbackFailed) -> None:
     _rollback(state).running = ""
+    underway.ended(state.tasks[event.task])
     state.tasks[event.task].doubt = ""
 
 

@@ -48,6 +48,12 @@ def _task_adjusted(task: TaskState, event: ev.TaskAdjusted) -> None:
     task.adjusted = event
 
 
+def ended(task: TaskState) -> None:
+    """An attempt that has ended waits for nothing any more, whether it lived to tell or not."""
+    if task.underway.lock_wait:
+        task.underway = replace(task.underway, lock_wait=None)
+
+
 def _of_task(effect: Callable[[TaskState, Any], None]) -> Callable[[State, Any], None]:
     def apply(state: State, event: Any) -> None:
         # A task that a changed plan has dropped is gone, and what was still to be told of it with it.
