@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ from engine.runner.replanning import PlanDecision, keep_plan
 if TYPE_CHECKING:
     from console.training.drills import LoadedDrill
 
+_NOTICE_S = 15.0
+"""How long a notice stays: it may hold an address that somebody wants to copy."""
+
 Opener = Callable[[], AbstractContextManager[OpenRun]]
 
 
@@ -53,6 +57,9 @@ class Remote:
 
     def trouble(self) -> str:
         return self.runner.trouble if self.runner else ""
+
+    def opening(self) -> str:
+        return self.runner.opening if self.runner else ""
 
 
 class Session:
@@ -101,6 +108,7 @@ class Session:
                 self._kept = OutputShelf(run.rundir)
                 self.remote.runner = run.runner
                 run.runner.watched_by(self.feed)
+                run.runner.on_notice = partial(_notify, app)
                 spare_what_there_is()
                 await run.runner.run()
         except Exception as error:
@@ -117,6 +125,12 @@ class Session:
 
     def _output(self, task: str, attempt: int) -> Sequence[str]:
         return self._kept(task, attempt) if self._kept else ()
+
+
+def _notify(app: ConsoleApp, text: str, *, passing: bool = False) -> None:
+    """Show a line about the run's targets; what is soon over stands in the status line meanwhile."""
+    if not passing:
+        app.notify(text, timeout=_NOTICE_S, markup=False)
 
 
 def show_new(loaded: LoadedPlan, plan: Plan, state_dir: Path, run_id: str, options: Options) -> Exit:

@@ -30,6 +30,9 @@ class Controls(Protocol):
     def trouble(self) -> str:
         """What keeps the engine from making events durable at the moment, in words; empty if nothing."""
 
+    def opening(self) -> str:
+        """What of the run's targets the engine is busy with before it begins, in words; empty otherwise."""
+
 
 OutputSource = Callable[[str, int], Sequence[str]]
 """The kept output of (task, attempt): lines, safe for screens, oldest first; empty where none is kept."""
@@ -111,6 +114,11 @@ class RunView:
     def trouble(self) -> str:
         """What keeps the engine from going on, though no event can say so: its journal cannot be written."""
         return self.controls.trouble() if self.controls else ""
+
+    @property
+    def opening(self) -> str:
+        """What the engine does before it begins, though no event can say so: it opens the run's targets."""
+        return self.controls.opening() if self.controls else ""
 
     def output(self, task_id: str, attempt: int) -> Sequence[str]:
         """What an attempt printed: all that is kept, or what its events hold of it."""

@@ -123,9 +123,10 @@ def status_parts(
     """The parts of the status line. `speed`: seconds of the run's clock per real second. `finish_t`: when
     the run is expected to end, on its clock."""
     state = view.state
+    opening = [Part(one_line(view.opening), "bold", 10, shrinks=True)] if view.opening else []
     if not state.started:
-        return [_headed(STATUS[TaskStatus.PENDING], "not started")]
-    parts = [_headline(view, engine_gone)]
+        return [_headed(STATUS[TaskStatus.PENDING], "not started"), *opening]
+    parts = [_headline(view, engine_gone), *opening]
     if view.trouble:
         parts.append(Part(f"! held up: {one_line(view.trouble)}", "bold $error", 10, shrinks=True))
     if question := _first(state):

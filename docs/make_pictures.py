@@ -58,6 +58,9 @@ class Still:
     def trouble(self) -> str:
         return ""
 
+    def opening(self) -> str:
+        return ""
+
 
 @dataclass(frozen=True)
 class Recording:

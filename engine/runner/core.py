@@ -112,7 +112,7 @@ class Runner:
         self._impatient_at = math.inf
         """When, on the world's monotonic clock, a further order to stop would mean: at once."""
         self._group: anyio.abc.TaskGroup
-        self._on_notice = on_notice
+        self.on_notice = on_notice
         self._given_up = anyio.Event()
 
     @property
@@ -164,7 +164,7 @@ class Runner:
 
     def _notify(self, text: str, *, passing: bool = False) -> None:
         self.opening = text if passing else self.opening
-        self._on_notice(text, passing=passing)
+        self.on_notice(text, passing=passing)
 
     async def _turn(self) -> bool:
         """Take what has come in, and act on it. Whether that was the last turn."""

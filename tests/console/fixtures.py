@@ -37,6 +37,9 @@ class HeldControls:
     def trouble(self) -> str:
         return ""
 
+    def opening(self) -> str:
+        return ""
+
 
 def outputs(lines: Lines) -> OutputSource:
     return lambda task, attempt: lines.get((task, attempt), ())

@@ -112,6 +112,9 @@ class Stage:
     def trouble(self) -> str:
         return ""
 
+    def opening(self) -> str:
+        return ""
+
     # -- what a test does ----------------------------------------------------------------------------
 
     def answer(self, report: rep.AnyReport) -> None:

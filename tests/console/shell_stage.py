@@ -57,6 +57,9 @@ class LiveRun:
     def trouble(self) -> str:
         return ""
 
+    def opening(self) -> str:
+        return ""
+
     # -- what the test does --------------------------------------------------------------------------
 
     def begin(self) -> None:
