@@ -203,7 +203,12 @@ class _Attempt:
     async def _clean_up(self, statement: Statement, prepared: Prepared) -> None:
         self._session.heed()
         cleaned = await indexes.clean_up(
-            self._database, statement, self._job, self._session.application, prepared
+            self._database,
+            statement,
+            self._job,
+            self._session.application,
+            prepared,
+            ended=bool(self._session.ended_by),
         )
         self._session.left = cleaned.said
         if not cleaned.clean:

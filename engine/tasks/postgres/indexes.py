@@ -57,17 +57,25 @@ async def prepare(
 
 
 async def clean_up(
-    database: "Database", statement: "Statement", job: Job, application: str, prepared: Prepared
+    database: "Database",
+    statement: "Statement",
+    job: Job,
+    application: str,
+    prepared: Prepared,
+    *,
+    ended: bool = False,
 ) -> CleanedUp:
     """Drop, concurrently and on a connection of its own named `application`, what a failed statement left.
 
-    Waits no longer than `job.lock_patience_s`, and once `job.stop` or `job.give_up` is set no longer than
-    `job.grace_s`; for whom, `job.lock_wait` hears. What cannot be dropped now is named, and dropped by the
-    next attempt's `prepare`. Raises nothing; to be shielded from a cancellation by the caller."""
+    Waits no longer than `job.lock_patience_s`, and no longer than `job.grace_s` where the attempt was `ended`
+    rather than failed, or is to end meanwhile; for whom, `job.lock_wait` hears. What cannot be dropped now is
+    named, and dropped by the next attempt's `prepare`. Raises nothing; to be shielded from a cancellation by
+    the caller."""
     try:
         async with await database.connect(application) as connection:
             await connection.execute(_UNLIMITED)
-            limits = _Limits(job, anyio.current_time() + job.lock_patience_s)
+            patience_s = job.grace_s if ended else job.lock_patience_s
+            limits = _Limits(job, anyio.current_time() + patience_s)
             async with anyio.create_task_group() as beside:
                 beside.start_soon(waits.watch, database, connection.info.backend_pid, job)
                 site = Site(connection, database)

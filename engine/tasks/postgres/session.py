@@ -151,8 +151,9 @@ class Session:
     async def alone(self, work: Work, intent: Intent, record: Work, *, limit_locks: bool = True) -> None:
         """Let `work` execute one statement in autocommit, and `record` write down that it has taken effect.
 
-        `intent` is durable before. A lock is waited for as in a transaction, or with no limit but the job's
-        time. If `record` fails, the attempt is in doubt. Raises psycopg.Error, or EndedError."""
+        `intent` is durable before. A lock is waited for as in a transaction; or, without `limit_locks`, once
+        and with no limit but the job's time, since what such a statement leaves comes first. If `record`
+        fails, the attempt is in doubt. Raises psycopg.Error, or EndedError."""
 
         async def once() -> None:
             await self.limit(locks=limit_locks)
@@ -164,7 +165,7 @@ class Session:
             await self._recorded(record)
             self.phase = "in_transaction"
 
-        await self._patiently(once)
+        await (self._patiently(once) if limit_locks else once())
 
     async def limit(self, *, locks: bool) -> None:
         """Set the limits of what runs in autocommit. Raises psycopg.Error, or EndedError."""

@@ -1,0 +1,253 @@
+"""Attempts at concurrent index builds from end to end: however they end, no invalid index stays unsaid."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from engine.plan.models import FailureClass
+from engine.tasks.base import Cancelled, Failed, InDoubt, Job, Outcome, Succeeded
+from engine.tasks.postgres.database import Database
+from engine.tasks.postgres.executor import PostgresExecutor
+from engine.tasks.postgres.subjects import BUILDER
+from tests.postgres.attempts import carry_out, nobody_left, waits
+from tests.postgres.building import Connect, Connection, connections, held_up, interrupted
+from tests.postgres.conftest import MakeJob
+from tests.postgres.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+BUILD = "CREATE INDEX CONCURRENTLY orders_note ON orders (note)"
+ONCE = "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (note)"
+WRITE = "BEGIN; UPDATE orders SET note = note"
+OLD_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"
+
+
+@pytest.fixture
+async def connect(database: Database) -> AsyncIterator[Connect]:
+    """Sessions on a database with two rows in `orders`, both with the same note."""
+    async with connections(database) as make:
+        await (await make("setup")).execute(
+            "CREATE TABLE orders (id int PRIMARY KEY, note text);INSERT INTO orders VALUES (1, 'a'), (2, 'a')"
+        )
+        yield make
+
+
+@pytest.fixture
+async def holder(connect: Connect) -> Connection:
+    return await connect("holder")
+
+
+async def there(database: Database) -> dict[str, bool]:
+    rows = await database.look(
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index"
+        " WHERE indrelid = 'orders'::regclass AND NOT indisprimary"
+    )
+    return dict(rows)
+
+
+class Under:
+    """An attempt under way."""
+
+    outcome: Outcome
+
+    async def carry_out(self, job: Job) -> None:
+        self.outcome = await carry_out(job)
+
+
+async def test_a_unique_violation(database: Database, connect: Connect, job: MakeJob) -> None:
+    made = job("CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note)")
+    outcome = await carry_out(made)
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.sqlstate) == (FailureClass.PERMANENT, "23505")
+    assert outcome.effect == "none"
+    assert outcome.reason.endswith("the invalid index public.orders_note that it left was dropped")
+    assert await there(database) == {}
+    assert await nobody_left(database, made)
+
+
+async def test_a_build_for_which_others_are_waited_for_shows_whom(
+    database: Database, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(OLD_SNAPSHOT)
+    under, made = Under(), job(BUILD)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+
+        async def told() -> bool:
+            return bool(job.heard.progress and job.heard.lock_waits)
+
+        await eventually(told)
+        assert "waiting for old snapshots: pid " in job.heard.progress[-1].detail
+        [blocker] = job.heard.lock_waits[-1].blockers
+        assert (blocker.pid, blocker.application) == (holder.info.backend_pid, "holder")
+        await holder.rollback()
+    assert isinstance(under.outcome, Succeeded)
+    assert await there(database) == {"orders_note": True}
+
+
+async def test_a_killed_backend(database: Database, holder: Connection, job: MakeJob) -> None:
+    await holder.execute(OLD_SNAPSHOT)
+    under, made = Under(), job(BUILD)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+        pid = await waits(database, made)
+        await database.look("SELECT pg_terminate_backend(%s)", (pid,))
+    assert isinstance(under.outcome, InDoubt)
+    await holder.rollback()
+    known = replace(made, intent=job.heard.intents[-1])
+    found = await PostgresExecutor().evidence(known)
+    assert found.done is False
+    assert "index public.orders_note is invalid, and nobody works on it" in found.detail
+    assert isinstance(await carry_out(job(ONCE, attempt=2)), Succeeded)
+    assert await there(database) == {"orders_note": True}
+
+
+@pytest.mark.parametrize("how", ["stop", "give_up", "timeout"])
+async def test_an_attempt_that_is_ended(
+    database: Database, holder: Connection, job: MakeJob, how: str
+) -> None:
+    await holder.execute(OLD_SNAPSHOT)  # the build waits for it; the drop of what it leaves does not
+    under = Under()
+    made = job(BUILD, timeout_s=0.5 if how == "timeout" else None)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+        await waits(database, made)
+        if how != "timeout":
+            (made.stop if how == "stop" else made.give_up).set()
+    outcome = under.outcome
+    assert isinstance(outcome, Cancelled if how == "stop" else Failed)
+    assert isinstance(outcome, Cancelled | Failed)
+    assert outcome.effect == "none"
+    assert outcome.reason.endswith("the invalid index public.orders_note that it left was dropped")
+    assert await there(database) == {}
+    assert await nobody_left(database, made)
+
+
+async def test_an_attempt_that_is_ended_while_the_table_is_held(
+    database: Database, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(WRITE)
+    under, made = Under(), job(BUILD, grace_s=0.2)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(under.carry_out, made)
+            await waits(database, made)
+            made.stop.set()
+    assert isinstance(under.outcome, Cancelled)
+    assert under.outcome.effect == "unknown"
+    assert "DROP INDEX CONCURRENTLY public.orders_note" in under.outcome.reason
+    assert await there(database) == {"orders_note": False}
+    await holder.rollback()
+    assert isinstance(await carry_out(job(BUILD, attempt=2)), Succeeded)
+    assert await there(database) == {"orders_note": True}
+
+
+async def test_a_scope_that_is_cancelled_waits_no_longer_than_the_grace(
+    database: Database, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(WRITE)
+    made = job(BUILD, grace_s=0.2)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(carry_out, made)
+            await waits(database, made)
+            group.cancel_scope.cancel()
+    assert await nobody_left(database, made)
+
+
+async def test_a_deadlock(database: Database, holder: Connection, job: MakeJob) -> None:
+    await holder.execute("SET deadlock_timeout = '60s'")  # so that the build is the one that is ended
+    await holder.execute(WRITE)
+    under, made = Under(), job(BUILD)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+        await waits(database, made)
+        await holder.execute("LOCK orders IN SHARE MODE")
+        await holder.rollback()
+    outcome = under.outcome
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.sqlstate) == (FailureClass.TRANSIENT, "40P01")
+    assert outcome.effect == "none"
+    assert await there(database) == {}
+
+
+async def test_if_not_exists_over_an_invalid_index(
+    database: Database, connect: Connect, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(WRITE)
+    await interrupted(database, await connect("victim"), BUILD)
+    await holder.rollback()
+    made = job(ONCE)
+    assert isinstance(await carry_out(made), Succeeded)
+    assert "index public.orders_note, left invalid by an earlier attempt, was dropped" in made.output.tail()
+    assert await there(database) == {"orders_note": True}
+
+
+async def test_what_is_there_already_is_said_and_done(
+    database: Database, connect: Connect, job: MakeJob
+) -> None:
+    await (await connect("dba")).execute("CREATE INDEX orders_note ON orders (note)")
+    made = job(ONCE)
+    assert isinstance(await carry_out(made), Succeeded)
+    assert "index public.orders_note is there already, valid and as the statement would" in made.output.tail()
+    assert (await PostgresExecutor().evidence(made)).done is True
+
+
+async def test_an_index_of_that_name_that_is_another_one(
+    database: Database, connect: Connect, job: MakeJob
+) -> None:
+    await (await connect("dba")).execute("CREATE INDEX orders_note ON orders (lower(note))")
+    outcome = await carry_out(job(ONCE))
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.effect) == (FailureClass.PERMANENT, "none")
+    assert "USING btree (lower(note))" in outcome.reason
+
+
+@pytest.mark.parametrize("sql", [BUILD, "DROP INDEX CONCURRENTLY orders_note"])
+async def test_a_name_that_is_taken_or_free_leaves_no_effect(
+    database: Database, connect: Connect, job: MakeJob, sql: str
+) -> None:
+    if sql == BUILD:
+        await (await connect("dba")).execute("CREATE INDEX orders_note ON orders (note)")
+    outcome = await carry_out(job(sql))
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.effect) == (FailureClass.PERMANENT, "none")
+
+
+async def test_somebody_else_s_build_is_waited_for(
+    database: Database, connect: Connect, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(WRITE)
+    builder = await connect("cron")
+    executor = PostgresExecutor()
+    async with held_up(database, builder, BUILD):
+        outcome = await carry_out(job(ONCE))
+        assert isinstance(outcome, Failed)
+        assert (outcome.failure_class, outcome.resource) == (FailureClass.RESOURCE, BUILDER)
+        assert f"pid {builder.info.backend_pid} of postgres (cron)" in outcome.reason
+        assert outcome.effect == "none"
+        available, detail = await executor.probe(BUILDER, job(ONCE))
+        assert not available
+        assert f"pid {builder.info.backend_pid} " in detail
+        await holder.rollback()
+    assert (await executor.probe(BUILDER, job(ONCE)))[0]
+    assert isinstance(await carry_out(job(ONCE, attempt=2)), Succeeded)
+
+
+async def test_a_build_behind_a_transaction_leaves_that_in_place(
+    database: Database, connect: Connect, job: MakeJob
+) -> None:
+    script = (
+        "ALTER TABLE orders ADD COLUMN cents int;"
+        "CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note);"
+        "INSERT INTO orders VALUES (3, 'c')"
+    )
+    outcome = await carry_out(job(script))
+    assert isinstance(outcome, Failed)
+    assert outcome.effect == "unknown"
+    await (await connect("dba")).execute("UPDATE orders SET note = id::text")
+    assert isinstance(await carry_out(job(script, attempt=2)), Succeeded)
+    assert await there(database) == {"orders_note": True}
+    assert await database.look("SELECT count(*) FROM orders") == [(3,)]
