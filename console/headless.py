@@ -75,8 +75,6 @@ def carry_out(run: OpenRun, actor: str, watcher: Watcher) -> State:
 
         async def watch() -> None:
             # In a thread: whoever reads the output may stop reading, and must not stop the run by it.
-            if run.news:
-                await to_thread.run_sync(watcher.watch, run.news)
             async for events in feed:
                 await to_thread.run_sync(watcher.watch, events)
 

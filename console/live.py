@@ -190,7 +190,7 @@ def _taken_up(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_pla
             yield run
 
     session = Session(run.plan, run.options, opened)
-    session.view.fold([*run.events, *run.news])
+    session.view.fold(run.events)
     session.confirm()
     return session
 

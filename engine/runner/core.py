@@ -9,7 +9,7 @@ import heapq
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from itertools import count
@@ -69,9 +69,10 @@ class World(Protocol):
 class Runner:
     """Runs one run to its end, or (with `stop_at_question`) to where an operator is needed.
 
-    `outcomes` makes it a simulation: attempts take their time on `clock` and end as it says. `trouble` is
-    what keeps events from becoming durable right now, in words, for the screen; empty when all is well.
-    `on_trouble` hears of it when it changes. `on_notice` hears what there is to know of the world."""
+    `news` is what the machine's state holds already, and the journal does not yet. `outcomes` makes it a
+    simulation: attempts take their time on `clock` and end as it says. `trouble` is what keeps events from
+    becoming durable right now, in words, for the screen; empty when all is well. `on_trouble` hears of it
+    when it changes. `on_notice` hears what there is to know of the world."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Runner:
         world: World,
         *,
         first: rep.Report,
+        news: Sequence[ev.Event] = (),
         outcomes: Outcomes | None = None,
         on_unknown: str = "ask",
         rollback_to: str = "last",
@@ -100,6 +102,7 @@ class Runner:
         self._rollback_to = rollback_to
         self._stop_at_question = stop_at_question
         self._tasks = {task.id: task for task in machine.plan.tasks}
+        self._unwritten = [*news]
         self._inbox: deque[rep.Report] = deque([first])
         self._news = anyio.Event()
         self._feeds: list[Feed] = []
@@ -152,6 +155,7 @@ class Runner:
         try:
             async with self._world.opened(self._notify, self._given_up):
                 self.opening = ""
+                await self._commit(self._unwritten)
                 self.clock.start()
                 async with anyio.create_task_group() as self._group:
                     while not await self._turn():

@@ -73,7 +73,7 @@ class NothingToResume(Exception):
 @dataclass(frozen=True, slots=True)
 class OpenRun:
     """A run that this process owns, and that began with `plan`. `events` is what its journal held when it was
-    opened, `news` what opening it has added; `options` is what it is run with: those given, but for what the
+    opened; `options` is what it is run with: those given, but for what the
     run itself knows better."""
 
     id: str
@@ -82,7 +82,6 @@ class OpenRun:
     runner: Runner
     options: Options
     events: Sequence[Event]
-    news: Sequence[Event] = ()
 
 
 @contextmanager
@@ -204,10 +203,9 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         news: list[Event] = []
         if review and edited:
             news = accept(state, edited, review.digest, options.actor, datetime.now(UTC))
-            journal.append(news)
         first = rep.EngineResumed(actor=options.actor, engine=this_engine())
-        runner = _runner(Machine(plan, state=state), journal, world(run, rundir), first, options)
-        yield OpenRun(run, rundir, started_with, runner, options, events, news)
+        runner = _runner(Machine(plan, state=state), journal, world(run, rundir), first, options, news)
+        yield OpenRun(run, rundir, started_with, runner, options, events)
 
 
 def _world_of(
@@ -231,13 +229,21 @@ def _world_of(
     return lambda run, rundir: real(plan, run, rundir, folder, resolved.locations, redactor, options.on_lines)
 
 
-def _runner(machine: Machine, journal: Journal, world: World, first: rep.Report, options: Options) -> Runner:
+def _runner(
+    machine: Machine,
+    journal: Journal,
+    world: World,
+    first: rep.Report,
+    options: Options,
+    news: Sequence[Event] = (),
+) -> Runner:
     return Runner(
         machine,
         journal,
         RunClock(machine.state.t, options.speed),
         world,
         first=first,
+        news=news,
         outcomes=simulated_outcomes(options.faults) if options.simulate else None,
         on_unknown=options.on_unknown,
         rollback_to=options.rollback_to,
