@@ -68,8 +68,10 @@ def _names(plan: Plan, notes: Notes) -> None:
     holders = Counter(lock for task in plan.tasks for lock in task.locks)
     for position, task in enumerate(plan.tasks):
         for at, lock in enumerate(task.locks):
-            if holders[lock] == 1:
-                _warn(notes, ("tasks", position, "locks", at), f"no other task takes the lock {quote(lock)}")
+            place: Loc = ("tasks", position, "locks", at)
+            # Those that come from a task's SQL are no slip of anybody's pen.
+            if holders[lock] == 1 and notes.document.value(place) is not None:
+                _warn(notes, place, f"no other task takes the lock {quote(lock)}")
     used = {pool for task in plan.tasks for pool in task.uses}
     for pool in plan.resources.keys() - used:
         notes.add(("resources", pool), f"no task uses the pool {quote(pool)}", key=True, severity="warning")

@@ -92,6 +92,17 @@ class Finding:
         }
 
 
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """`findings` file by file, as the files first come up, and by line and column in each."""
+    given = list(findings)
+    files = {file: rank for rank, file in enumerate(dict.fromkeys(each.place.file for each in given))}
+
+    def standing(finding: Finding) -> tuple[int, int, int]:
+        return files[finding.place.file], finding.place.line, finding.place.column
+
+    return tuple(sorted(given, key=standing))
+
+
 def render(findings: Sequence[Finding]) -> str:
     """All of `findings` for people; of very many the first, and how many more there are."""
     shown = [finding.render() for finding in findings[:_SHOWN_ERRORS]]
@@ -105,9 +116,7 @@ class PlanErrors(Exception):
     """A plan that cannot be used, with everything that is wrong with it, in the order of the file."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = tuple(
-            sorted(findings, key=lambda finding: (finding.place.line, finding.place.column))
-        )
+        self.findings = in_order(findings)
         super().__init__(self.findings)
 
     def __str__(self) -> str:

@@ -13,6 +13,8 @@ from engine.plan.errors import Finding, Place, PlanErrors
 from engine.plan.models import Plan
 from engine.plan.notes import Notes
 from engine.plan.source import read_yaml
+from engine.plan.sql.checking import check_sql, warn_of_sql
+from engine.plan.sql.derive import derived
 from engine.plan.sql_files import inline_sql_files
 from engine.plan.targets import (
     ResolvedTargets,
@@ -27,7 +29,7 @@ from engine.plan.validation import validate
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlan:
-    """A checked plan and where it came from.
+    """A checked plan and where it came from, with the locks that its SQL implies.
 
     `base` is its folder, absolute; every `sql_file` has become `sql`. `secrets` are the passwords that the
     plan itself holds, each with what to show in its place; `target_places` says where each target stands.
@@ -66,18 +68,20 @@ def load_plan(path: str | os.PathLike[str], *, allow_outside: bool = False) -> L
         document = read_yaml(file)
         base = file.parent.resolve()
         notes = Notes(document, document.findings)
-        inline_sql_files(notes, base, allow_outside=allow_outside)
+        files = inline_sql_files(notes, base, allow_outside=allow_outside)
         plan = validate(notes)
         check_document(notes)
+        check_sql(notes, files)
         check_paths(notes, base, allow_outside=allow_outside)
         if plan is None or notes.findings:
             raise PlanErrors(notes.findings)
+        plan = derived(plan)
         return LoadedPlan(
             plan=plan,
             path=file,
             base=base,
             text=document.text,
-            warnings=advise(plan, document),
+            warnings=(*advise(plan, document), *warn_of_sql(notes, plan, files)),
             secrets=written_passwords(plan),
             target_places={name: document.place(("targets", name)) for name in plan.targets},
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.plan.errors import MAX_FINDINGS, Finding, nearest
+from engine.plan.errors import MAX_FINDINGS, Finding, Place, nearest
 from engine.plan.source import Document, Loc
 
 _HINTED = 100
@@ -17,7 +17,7 @@ class Notes:
 
     document: Document
     findings: list[Finding] = field(default_factory=list)
-    _said: set[tuple[int, int, str]] = field(default_factory=set)
+    _said: set[tuple[Place, str]] = field(default_factory=set)
     _touched: set[tuple[int, int]] = field(default_factory=set)
 
     def add(
@@ -33,15 +33,18 @@ class Notes:
         """Note `message` on the value at `loc`, or on its `key`. `near`: a name, and those it may mean."""
         if self.full:
             return
-        place = self.document.place(loc, key=key)
-        said = (place.line, place.column, message)
-        if said in self._said:
-            return
-        self._said.add(said)
-        self._touched.add((place.line, place.column))
         if near and len(self.findings) < _HINTED:
             hint = nearest(*near) or hint
-        self.findings.append(Finding(message, place, hint, severity))
+        place = self.document.place(loc, key=key)
+        self._touched.add((place.line, place.column))
+        self.add_finding(Finding(message, place, hint, severity))
+
+    def add_finding(self, finding: Finding) -> None:
+        """Note `finding`, whose place may be inside a value, or in another file."""
+        said = (finding.place, finding.message)
+        if not self.full and said not in self._said:
+            self._said.add(said)
+            self.findings.append(finding)
 
     @property
     def full(self) -> bool:

@@ -58,14 +58,16 @@ def plain_scalar(text: str) -> Any:
 class Node:
     """A value and where it begins; line and column count from 0 here, as in YAML's own marks.
 
-    `text` is a scalar as written. A mapping has `pairs` (key and value by the key's text), a sequence has
-    `items`, a scalar neither. `weight` counts everything below, aliases written out.
+    `text` is a scalar as written, `style` how (| > " ' or nothing). A mapping has `pairs` (key and value by
+    the key's text), a sequence has `items`, a scalar neither. `weight` counts everything below, aliases
+    written out.
     """
 
     line: int
     column: int
     data: Any
     text: str = ""
+    style: str = ""
     weight: int = VALUE_WEIGHT
     pairs: "dict[str, tuple[Node, Node]] | None" = None
     items: "list[Node] | None" = None
@@ -102,15 +104,24 @@ class Document:
             at, value = found
         return self.place_of(at if key else value)
 
-    def value(self, loc: Sequence[str | int]) -> Any:
-        """The data at `loc`; None where there is no such."""
+    def node(self, loc: Sequence[str | int]) -> Node | None:
+        """The value at `loc`; None where there is no such."""
         value = self.root
         for step in loc:
             found = value.child(step)
             if found is None:
                 return None
             value = found[1]
-        return value.data
+        return value
+
+    def value(self, loc: Sequence[str | int]) -> Any:
+        """The data at `loc`; None where there is no such."""
+        node = self.node(loc)
+        return node.data if node else None
+
+    def lines_from(self, line: int) -> list[str]:
+        """The lines from `line` on, which counts from 0, without their ends."""
+        return self._lines[line:]
 
     def place_of(self, node: Node) -> Place:
         source_line = self._lines[node.line] if node.line < len(self._lines) else ""
@@ -224,7 +235,7 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         node, text = _node_of(event), event.value
-        node.text, node.weight = text, VALUE_WEIGHT + len(text)
+        node.text, node.style, node.weight = text, event.style or "", VALUE_WEIGHT + len(text)
         self._refuse_tag(node, event.tag)
         node.data = plain_scalar(text) if event.implicit[0] else text
         if event.anchor:

@@ -13,8 +13,11 @@ from engine.plan.source import MAX_BYTES, Loc, read_text
 _OTHER_KINDS = {"sql", "backfill", "shell", "python", "simulate"}
 
 
-def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -> None:
-    """Put the text of every `sql_file` in the document in its place; note those that cannot be read."""
+def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -> dict[Loc, Path]:
+    """Put the text of every `sql_file` in the document in its place; note those that cannot be read.
+
+    Answers which file the `sql` of an action came from, by the place of the action, for messages."""
+    files: dict[Loc, Path] = {}
 
     @lru_cache(None)
     def read(name: str) -> str:
@@ -39,9 +42,11 @@ def inline_sql_files(notes: Notes, base: Path, *, allow_outside: bool = False) -
         size += len(text)
         if size > MAX_BYTES:
             notes.add(loc, f"{quote(name)}: with it, the SQL files together pass {MAX_BYTES // 1_000_000} MB")
-            return
+            break
         del action["sql_file"]
         action["sql"] = text
+        files[loc[:-1]] = Path(notes.document.file).parent / name
+    return files
 
 
 def _actions(data: Any) -> Iterator[tuple[Loc, dict[str, Any]]]:

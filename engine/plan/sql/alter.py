@@ -29,6 +29,7 @@ class _Action(NamedTuple):
     rewrites: Extent = ""
     scans: Extent = ""
     note: str = ""
+    safer: str = ""
 
 
 def altered(node: Any) -> Iterator[TableLock]:
@@ -43,7 +44,7 @@ def altered(node: Any) -> Iterator[TableLock]:
         found = _ACTIONS.get(subtype, _Action())
         action = found(command) if callable(found) else found
         table, index = ("", named) if is_index else (named, "")
-        yield TableLock(table, action.mode, action.rewrites, action.scans, action.note, index)
+        yield TableLock(table, action.mode, action.rewrites, action.scans, action.note, index, action.safer)
         if not is_index:
             yield from _others(subtype, inner(getattr(command, "def")), named)
 
@@ -83,7 +84,8 @@ def _add_column(command: Any) -> _Action:
     if foreign and default is not None:
         scans = "yes"
     rewrites = rewrites or default or ""
-    return _Action(rewrites=rewrites, scans=scans, note=_NOTES_ON_REWRITES.get(rewrites, ""))
+    safer = _COLUMN_FIRST if rewrites else _CONSTRAINT_LATER if scans else ""
+    return _Action(rewrites=rewrites, scans=scans, note=_NOTES_ON_REWRITES.get(rewrites, ""), safer=safer)
 
 
 _NOTES_ON_REWRITES = {
@@ -113,12 +115,14 @@ def _add_constraint(command: Any) -> _Action:
     kind = enum(constraint, "contype")
     scans: Extent = "" if constraint.skip_validation else "yes"
     if kind == "CONSTR_FOREIGN":
-        return _Action(Mode.SHARE_ROW_EXCLUSIVE, scans=scans)
+        return _Action(Mode.SHARE_ROW_EXCLUSIVE, scans=scans, safer=_VALIDATE_LATER if scans else "")
     if constraint.indexname:
         primary = kind == "CONSTR_PRIMARY"
         note = "scans it unless its columns are NOT NULL already" if primary else ""
         return _Action(scans="may" if primary else "", note=note)
-    return _Action(scans=scans)
+    if kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY"):
+        return _Action(scans=scans, safer=_INDEX_FIRST)
+    return _Action(scans=scans, safer=_VALIDATE_LATER if scans and kind != "CONSTR_EXCLUSION" else "")
 
 
 def _detach(command: Any) -> _Action:
@@ -133,6 +137,12 @@ def _set_options(command: Any) -> _Action:
     return _Action() if given & {"user_catalog_table", "security_barrier"} else _LIGHT
 
 
+_VALIDATE_LATER = "add it NOT VALID, and VALIDATE CONSTRAINT in a later task"
+_INDEX_FIRST = "CREATE UNIQUE INDEX CONCURRENTLY first, then add the constraint USING INDEX"
+_COLUMN_FIRST = "add the column bare, then set the default, then give the old rows theirs in a backfill"
+_CONSTRAINT_LATER = "add the column alone, then its constraint by the way that does not block"
+_CHECK_FIRST = "ADD CHECK (… IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in a later task, then SET NOT NULL"
+_COLUMN_ANEW = "add a column of the new type, fill it in a backfill, and switch over"
 _LIGHT = _Action(Mode.SHARE_UPDATE_EXCLUSIVE)
 _TRIGGERS = _Action(Mode.SHARE_ROW_EXCLUSIVE)
 _REWRITE = _Action(rewrites="yes")
@@ -142,8 +152,8 @@ _WIDENED = "not where a varchar only grows, or becomes text; tables that refer t
 _ACTIONS: dict[str, _Action | Callable[[Any], _Action]] = {
     "AT_AddColumn": _add_column,
     "AT_AddConstraint": _add_constraint,
-    "AT_AlterColumnType": _Action(rewrites="may", note=_WIDENED),
-    "AT_SetNotNull": _Action(scans="may", note=_CHECKED),
+    "AT_AlterColumnType": _Action(rewrites="may", note=_WIDENED, safer=_COLUMN_ANEW),
+    "AT_SetNotNull": _Action(scans="may", note=_CHECKED, safer=_CHECK_FIRST),
     "AT_ValidateConstraint": _Action(Mode.SHARE_UPDATE_EXCLUSIVE, scans="yes"),
     "AT_AttachPartition": _LIGHT,
     "AT_DetachPartition": _detach,

@@ -75,6 +75,11 @@ class Statement:
         """The table or materialized view that it creates; empty where it creates none."""
         return radar.created(self.node)
 
+    @property
+    def index(self) -> tuple[str, str]:
+        """The index that it creates by name, and its table; empty texts where it does not."""
+        return tree.index_of(self.node)
+
     def summary(self, width: int = 120) -> str:
         """The text in one line of at most `width` characters."""
         line = " ".join(self.text.split())

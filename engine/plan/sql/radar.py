@@ -54,7 +54,7 @@ class TableLock:
 
     `table` is written as SQL takes it. Where the statement names an index only, `index` does, and `table` is
     empty. `rewrites` and `scans`: the whole table is written anew, or read, while the lock is held. `note`
-    says what else an operator should know.
+    says what else an operator should know, `safer` which other way blocks less, where there is one.
     """
 
     table: str
@@ -63,6 +63,7 @@ class TableLock:
     scans: Extent = ""
     note: str = ""
     index: str = ""
+    safer: str = ""
 
     @property
     def blocks_reads(self) -> bool:
@@ -123,6 +124,7 @@ def _merged(found: Iterable[TableLock]) -> tuple[TableLock, ...]:
                 rewrites=_more(first.rewrites, lock.rewrites),
                 scans=_more(first.scans, lock.scans),
                 note="; ".join(dict.fromkeys(note for note in (first.note, lock.note) if note)),
+                safer="; ".join(dict.fromkeys(way for way in (first.safer, lock.safer) if way)),
             )
     return tuple(merged.values())
 
@@ -156,8 +158,11 @@ def _reads_and_writes(node: Any) -> Iterator[TableLock]:
 
 def _changed(node: Any) -> TableLock:
     every = name_of(node) in ("UpdateStmt", "DeleteStmt") and not node.HasField("where_clause")
-    note = "changes every row in one transaction" if every else ""
-    return TableLock(relation(node.relation), Mode.ROW_EXCLUSIVE, scans="yes" if every else "", note=note)
+    table = relation(node.relation)
+    if not every:
+        return TableLock(table, Mode.ROW_EXCLUSIVE)
+    note, safer = "changes every row in one transaction", "a backfill does it in batches"
+    return TableLock(table, Mode.ROW_EXCLUSIVE, scans="yes", note=note, safer=safer)
 
 
 def _locked_rows(node: Any) -> Iterator[TableLock]:
@@ -191,7 +196,8 @@ def _create_index(node: Any) -> Iterator[TableLock]:
         note = "scans it twice, and waits for every older transaction to end"
         yield TableLock(table, Mode.SHARE_UPDATE_EXCLUSIVE, scans="yes", note=note)
     else:
-        yield TableLock(table, Mode.SHARE, scans=scans)
+        safer = "build it with CREATE INDEX CONCURRENTLY, in a task of its own" if scans == "yes" else ""
+        yield TableLock(table, Mode.SHARE, scans=scans, safer=safer)
 
 
 def _create_trigger(node: Any) -> Iterator[TableLock]:
@@ -255,14 +261,17 @@ def _truncate(node: Any) -> Iterator[TableLock]:
 
 def _cluster(node: Any) -> Iterator[TableLock]:
     if node.HasField("relation"):
-        yield TableLock(relation(node.relation), Mode.ACCESS_EXCLUSIVE, rewrites="yes")
+        yield TableLock(relation(node.relation), Mode.ACCESS_EXCLUSIVE, rewrites="yes", safer=_NO_REWRITE)
+
+
+_NO_REWRITE = "a plain VACUUM gives room back to new rows, and blocks nobody"
 
 
 def _vacuum(node: Any) -> Iterator[TableLock]:
     full = node.is_vacuumcmd and bool(options(node.options).get("full"))
     for each in map(inner, node.rels):
         if full:
-            yield TableLock(relation(each.relation), Mode.ACCESS_EXCLUSIVE, rewrites="yes")
+            yield TableLock(relation(each.relation), Mode.ACCESS_EXCLUSIVE, rewrites="yes", safer=_NO_REWRITE)
         else:
             yield TableLock(relation(each.relation), Mode.SHARE_UPDATE_EXCLUSIVE, scans="may")
 
@@ -273,11 +282,11 @@ def _reindex(node: Any) -> Iterator[TableLock]:
     concurrently = bool(options(node.params).get("concurrently"))
     mode = Mode.SHARE_UPDATE_EXCLUSIVE if concurrently else Mode.SHARE
     note = "waits for every older transaction to end" if concurrently else "queries wait for its indexes, too"
+    safer = "" if concurrently else "rebuild it with REINDEX … CONCURRENTLY, in a task of its own"
     named = relation(node.relation)
-    if enum(node, "kind") == "REINDEX_OBJECT_INDEX":
-        yield TableLock("", mode, scans="yes", note=note, index=named)
-    else:
-        yield TableLock(named, mode, scans="yes", note=note)
+    of_index = enum(node, "kind") == "REINDEX_OBJECT_INDEX"
+    table, index = ("", named) if of_index else (named, "")
+    yield TableLock(table, mode, scans="yes", note=note, index=index, safer=safer)
 
 
 def _refresh(node: Any) -> Iterator[TableLock]:
@@ -285,7 +294,8 @@ def _refresh(node: Any) -> Iterator[TableLock]:
     if node.concurrent:
         yield TableLock(view, Mode.EXCLUSIVE)
     else:
-        yield TableLock(view, Mode.ACCESS_EXCLUSIVE, rewrites="yes")
+        safer = "REFRESH … CONCURRENTLY lets readers go on; it needs a unique index on the view"
+        yield TableLock(view, Mode.ACCESS_EXCLUSIVE, rewrites="yes", safer=safer)
 
 
 def _lock(node: Any) -> Iterator[TableLock]:

@@ -244,16 +244,22 @@ _ALONE: dict[str, str | Callable[[Any], str]] = {
 }
 
 
+def index_of(node: Any) -> tuple[str, str]:
+    """The index that a statement creates, and its table, as SQL takes them; the first is empty where it has
+    no name, both are where it creates none."""
+    if name_of(node) != "IndexStmt":
+        return "", ""
+    schema = f"{quoted(node.relation.schemaname)}." if node.relation.schemaname else ""
+    return schema + quoted(node.idxname) if node.idxname else "", relation(node.relation)
+
+
 def concurrent(node: Any) -> ConcurrentIndex | None:
     """What a statement does to indexes concurrently, if it does."""
     name = name_of(node)
     if name == "IndexStmt" and node.concurrent:
-        schema = f"{quoted(node.relation.schemaname)}." if node.relation.schemaname else ""
-        index = schema + quoted(node.idxname) if node.idxname else ""
         return ConcurrentIndex(
             "create",
-            index,
-            relation(node.relation),
+            *index_of(node),
             if_not_exists=node.if_not_exists,
             unique=node.unique,
         )

@@ -1,0 +1,137 @@
+"""What in the SQL of a plan would be felt by everybody else on the database, and the way that would not."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from engine.plan.models import Plan
+from engine.plan.sql.parse import Statement
+from engine.plan.sql.radar import Extent, TableLock
+from engine.plan.sql.scripts import Script, scripts
+from engine.plan.sql.tree import enum, inner, name_of, nested, relation
+
+
+class Danger(NamedTuple):
+    """A warning about one statement of a script, with what to do instead."""
+
+    script: Script
+    statement: Statement
+    message: str
+    hint: str
+
+
+def dangers(plan: Plan) -> list[Danger]:
+    """The warnings about the SQL of `plan` on PostgreSQL, in its order. Tables that are the plan's own are
+    left alone, and what it has made safe beforehand."""
+    found = [script for script in scripts(plan) if script.role != "verify"]
+    proven = {
+        (script.target, *column) for script in found for each in script.statements for column in _proven(each)
+    }
+    return [danger for script in found for danger in _of_script(script, proven)]
+
+
+def _of_script(script: Script, proven: set[tuple[str, str, str]]) -> Iterator[Danger]:
+    if script.mixed and script.role == "run":
+        first = next(each for each in script.statements if each.why_alone)
+        message = f"{script.task} commits in {len(script.parts)} steps: {first.why_alone}"
+        hint = "one task for each step is easier to retry, and to roll back"
+        yield Danger(script, first, message, hint)
+    for part in script.parts:
+        held: dict[str, TableLock] = {}
+        for statement in part.statements:
+            yield from _of_statement(script, statement, proven)
+            if part.transactional:
+                yield from _held(script, statement, held)
+
+
+def _of_statement(
+    script: Script, statement: Statement, proven: set[tuple[str, str, str]]
+) -> Iterator[Danger]:
+    for lock in script.felt(statement):
+        if lock.safer and not _made_safe(script, statement, proven):
+            yield Danger(script, statement, f"{statement.kind}: {effect(lock)}", lock.safer)
+
+
+def effect(lock: TableLock) -> str:
+    """What is done to the table of `lock`, and who waits meanwhile: "scans orders, with writes blocked …"."""
+    does = _does(lock) or f"locks {lock.on}"
+    if lock.blocks_writes:
+        who = "reads and writes" if lock.blocks_reads else "writes"
+        return f"{does}, with {who} blocked meanwhile"
+    return f"{does} ({lock.note})" if lock.note else does
+
+
+def _does(lock: TableLock) -> str:
+    for extent, verb in ((lock.rewrites, "rewrite"), (lock.scans, "scan")):
+        if extent:
+            return f"{_VERBS[extent].format(verb)} {lock.on}"
+    return ""
+
+
+_VERBS: dict[Extent, str] = {"yes": "{}s", "may": "may {}"}
+
+
+def _held(script: Script, statement: Statement, held: dict[str, TableLock]) -> Iterator[Danger]:
+    """A lock that shuts others out, taken before, and held on through a statement that takes its time."""
+    if held and takes_long(statement):
+        lock = max(held.values(), key=lambda each: each.mode.rank)
+        who = "reads and writes" if lock.blocks_reads else "writes"
+        message = f"{statement.kind}: {who} of {lock.on} stay blocked through it, by a lock taken before"
+        hint = "put it into a task of its own: locks are held until the transaction ends"
+        yield Danger(script, statement, message, hint)
+        held.clear()
+    for lock in script.felt(statement):
+        if lock.blocks_writes:
+            held.setdefault(lock.on, lock)
+
+
+def takes_long(statement: Statement) -> bool:
+    """Whether a statement may take as long as a table is large."""
+    if any("yes" in (lock.scans, lock.rewrites) for lock in statement.locks):
+        return True
+    node = statement.node
+    name = name_of(node)
+    if name == "InsertStmt":
+        return bool(node.HasField("select_stmt")) and not inner(node.select_stmt).values_lists
+    if name in ("UpdateStmt", "DeleteStmt"):
+        return not _picks_a_row(node)
+    return name in ("MergeStmt", "CopyStmt", "CreateTableAsStmt")
+
+
+def _picks_a_row(node: Any) -> bool:
+    """Whether a condition holds a column against a constant, as `id = 5` does: most likely a few rows."""
+    return any(
+        name_of(part) == "A_Expr"
+        and _is_equation(part)
+        and {"ColumnRef", "A_Const"} == {name_of(inner(part.lexpr)), name_of(inner(part.rexpr))}
+        for part in nested(inner(node.where_clause))
+    )
+
+
+def _is_equation(expression: Any) -> bool:
+    return enum(expression, "kind") == "AEXPR_OP" and bool(inner(expression.name[0]).sval == "=")
+
+
+def _made_safe(script: Script, statement: Statement, proven: set[tuple[str, str, str]]) -> bool:
+    """Whether all that a statement does is to forbid NULL where a CHECK of the plan has done so already."""
+    node = statement.node
+    if name_of(node) != "AlterTableStmt":
+        return False
+    table = relation(node.relation)
+    commands = list(map(inner, node.cmds))
+    return all(
+        enum(command, "subtype") == "AT_SetNotNull" and (script.target, table, command.name) in proven
+        for command in commands
+    )
+
+
+def _proven(statement: Statement) -> Iterator[tuple[str, str]]:
+    """The columns, each with its table, for which a statement adds a CHECK (… IS NOT NULL)."""
+    if name_of(statement.node) != "AlterTableStmt":
+        return
+    for part in nested(statement.node):
+        if name_of(part) == "Constraint" and enum(part, "contype") == "CONSTR_CHECK":
+            for test in nested(inner(part.raw_expr)):
+                if name_of(test) == "NullTest" and enum(test, "nulltesttype") == "IS_NOT_NULL":
+                    column = inner(test.arg)
+                    if name_of(column) == "ColumnRef":
+                        yield relation(statement.node.relation), inner(column.fields[-1]).sval
