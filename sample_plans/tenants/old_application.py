@@ -152,9 +152,9 @@ class Warehouse(Client):
 
 
 class Controller(Client):
-    """Somebody who draws up a report, for two to three seconds in one transaction.
+    """Somebody who draws up reports, one after the other, each for `lasts_s` seconds in one transaction.
 
-    Its locks and its snapshot stay for all that time: what needs a table for itself has to wait, and
+    A report's locks and its snapshot stay for all that time: what needs a table for itself has to wait, and
     everybody else behind it."""
 
     who = "report"
@@ -183,9 +183,11 @@ class Controller(Client):
 CLIENTS: tuple[type[Client], ...] = (Visitor, Visitor, Visitor, Buyer, Buyer, Warehouse, Controller)
 
 
-def open_shop(conninfo: str, stop: threading.Event, felt: list[Statement]) -> list[Client]:
-    """All clients at their work, until `stop` is set. Raises psycopg.Error."""
+def open_shop(conninfo: str, report_s: float, stop: threading.Event, felt: list[Statement]) -> list[Client]:
+    """All clients at work until `stop` is set, with reports of `report_s` seconds. Raises psycopg.Error."""
     clients = [kind(conninfo, seed, stop, felt) for seed, kind in enumerate(CLIENTS)]
     for client in clients:
+        if isinstance(client, Controller):
+            client.lasts_s = report_s
         client.start()
     return clients

@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace, conninfo: str, folder: Path | None) -> 
     orders_before = count_orders(conninfo)
     stop = threading.Event()
     felt: list[Statement] = []
-    clients = open_shop(conninfo, stop, felt)
+    clients = open_shop(conninfo, options.report_seconds, stop, felt)
     opened = time.time()
     time.sleep(options.seconds_before)
     began = time.time()
@@ -238,6 +238,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", choices=["rolling", "wave"], help="instead of the plan's own")
     parser.add_argument("--seconds-before", type=float, default=5.0, help="traffic alone, before (5)")
     parser.add_argument("--seconds-after", type=float, default=5.0, help="traffic alone, after (5)")
+    parser.add_argument("--report-seconds", type=float, default=2.5, help="how long a report takes (2.5)")
     parser.add_argument("--orders", type=int, default=300_000, help="size of a shop that is built (300000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser.parse_args(arguments)
