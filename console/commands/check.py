@@ -10,6 +10,7 @@ from console.exits import Exit, say
 def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
     from engine.plan.errors import PlanErrors, render
     from engine.plan.load import load_plan
+    from engine.plan.sql.scripts import scripts
 
     try:
         loaded = load_plan(path, allow_outside=allow_outside)
@@ -21,11 +22,16 @@ def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
     lacking = [*loaded.missing_variables(os.environ), *loaded.missing_servers(os.environ)]
     warnings = [*loaded.warnings, *lacking]
     plan = loaded.plan
+    found = scripts(plan)
     if as_json:
         summary = {"name": plan.name, "tasks": len(plan.tasks), "model": plan.model, "policy": plan.policy}
-        found = [warning.as_dict() for warning in warnings]
-        print(json.dumps({"ok": True, "plan": summary, "errors": [], "warnings": found}, indent=2))
+        told = {"ok": True, "plan": summary, "errors": [], "warnings": [each.as_dict() for each in warnings]}
+        print(json.dumps({**told, "sql": [script.as_dict() for script in found]}, indent=2))
         return Exit.OK
+    if found:
+        from console.radar import report
+
+        print(report(found), end="\n\n")
     if warnings:
         say(render(warnings))
     noun = "task" if len(plan.tasks) == 1 else "tasks"

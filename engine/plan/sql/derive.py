@@ -6,7 +6,7 @@ with a later version of the radar.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from engine.plan.models import Plan, Task
 from engine.plan.sql.parse import Statement
@@ -50,13 +50,6 @@ class _Names:
 
     def __init__(self, plan: Plan, found: Sequence[Script]) -> None:
         self._pools: Collection[str] = plan.resources.keys()
-        self._tables_of: Mapping[tuple[str, str], str] = {
-            (script.target, index): table
-            for script in found
-            for statement in script.statements
-            for index, table in [statement.index]
-            if index
-        }
         self._bare = {(script.target, table) for script, table in self._all(found) if "." not in table}
 
     def of(self, script: Script, statements: Sequence[Statement]) -> Iterator[str]:
@@ -71,10 +64,9 @@ class _Names:
         """Every table with a strong lock; `public.` is left out, as it nearly always is."""
         for script in found:
             for statement in script.statements if statements is None else statements:
-                for lock in statement.locks:
+                for lock in script.locks(statement):
                     if lock.mode.strong:
-                        table = lock.table or self._tables_of.get((script.target, lock.index), lock.index)
-                        yield script, table.removeprefix("public.")
+                        yield script, (lock.table or lock.index).removeprefix("public.")
 
     def _name(self, text: str) -> str:
         """`text` as a lock can be called."""

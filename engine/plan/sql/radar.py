@@ -193,7 +193,7 @@ def _create_index(node: Any) -> Iterator[TableLock]:
     table = relation(node.relation)
     scans: Extent = "yes" if node.relation.inh else "may"
     if node.concurrent:
-        note = "scans it twice, and waits for every older transaction to end"
+        note = "twice, and waits for every older transaction to end"
         yield TableLock(table, Mode.SHARE_UPDATE_EXCLUSIVE, scans="yes", note=note)
     else:
         safer = "build it with CREATE INDEX CONCURRENTLY, in a task of its own" if scans == "yes" else ""

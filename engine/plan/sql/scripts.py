@@ -1,7 +1,7 @@
 """The SQL that a plan runs on PostgreSQL, action by action, with what its tasks have made before it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Any, Literal
@@ -17,7 +17,8 @@ ROLES: tuple[Role, ...] = ("run", "rollback", "verify")
 @dataclass(frozen=True)
 class Script:
     """The SQL of one action. `new` are the tables that are the plan's own: made by this task, or by one that
-    it needs; nobody else is kept waiting by a lock on them."""
+    it needs; nobody else is kept waiting by a lock on them. `tables_of` has the table of each index that the
+    plan creates."""
 
     task: str
     role: Role
@@ -25,6 +26,7 @@ class Script:
     is_backfill: bool
     statements: tuple[Statement, ...]
     new: frozenset[str] = frozenset()
+    tables_of: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -35,9 +37,15 @@ class Script:
         """Whether it is committed in several parts, so that a failure may leave some of them done."""
         return len(self.parts) > 1
 
+    def locks(self, statement: Statement) -> tuple[TableLock, ...]:
+        """The locks of `statement`, with the table of an index where the plan tells it."""
+        return tuple(
+            replace(lock, table=lock.table or self.tables_of.get(lock.index, "")) for lock in statement.locks
+        )
+
     def felt(self, statement: Statement) -> tuple[TableLock, ...]:
         """The locks of `statement` on tables that others may be using."""
-        return tuple(lock for lock in statement.locks if lock.table not in self.new)
+        return tuple(lock for lock in self.locks(statement) if lock.table not in self.new)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -63,7 +71,7 @@ class Script:
             "kind": statement.kind,
             "summary": statement.summary(),
             "unseen": statement.unseen,
-            "locks": [_lock(lock, new=lock.table in self.new) for lock in statement.locks],
+            "locks": [_lock(lock, new=lock.table in self.new) for lock in self.locks(statement)],
         }
 
 
@@ -96,6 +104,7 @@ def scripts(plan: Plan) -> list[Script]:
         if (statements := _statements(action)) is not None
     }
     new = _new_tables(plan, found)
+    tables_of = _tables_of_indexes(plan, found)
     return [
         Script(
             task=task.id,
@@ -104,6 +113,7 @@ def scripts(plan: Plan) -> list[Script]:
             is_backfill=action.backfill is not None,
             statements=found[task.id, role],
             new=frozenset(table for target, table in new[task.id] if target == action.on),
+            tables_of=tables_of.get(action.on or "", {}),
         )
         for task, role, action in _actions(plan)
         if (task.id, role) in found
@@ -134,6 +144,19 @@ def _statements(action: Action) -> tuple[Statement, ...] | None:
         return tuple(split(sql))
     except SqlError:
         return None
+
+
+def _tables_of_indexes(
+    plan: Plan, found: Mapping[tuple[str, Role], tuple[Statement, ...]]
+) -> dict[str, dict[str, str]]:
+    """For each target the table of every index that the plan creates there."""
+    tables: dict[str, dict[str, str]] = {}
+    for task, role, action in _actions(plan):
+        for statement in found.get((task.id, role), ()):
+            index, table = statement.index
+            if index:
+                tables.setdefault(action.on or "", {}).setdefault(index, table)
+    return tables
 
 
 def _new_tables(
