@@ -132,8 +132,6 @@ class _Filling:
         detail = [f"batch {self._size:,}", f"pause {format_duration(self._pause_s)}"]
         if standing.last is not None:
             detail.append(self._job.output.clean(f"at key {batches.short(standing.last)}"))
-        if keys.estimated and not standing.finished:
-            detail.append("total about")
         self._job.progress(
             Progress(done=standing.rows, total=total, unit="rows", detail=", ".join(detail), held=self._held)
         )

@@ -92,6 +92,8 @@ class Gauge:
             if hidden:
                 user = self._clean(self._connection.info.user)
                 return f"the lag of {standby} cannot be seen: GRANT pg_read_all_stats TO {user}"
+            if behind <= 0:
+                continue  # the time is that of its last word, which is some time ago if there was nothing new
             if lag_s is not None and lag_s >= limit_s:
                 return f"{standby} is {format_duration(lag_s)} behind (limit {limit})"
             if lag_s is None and behind >= LAG_BYTES:
