@@ -30,6 +30,18 @@ async def connections(database: Database) -> AsyncIterator[Connect]:
         yield make
 
 
+@asynccontextmanager
+async def shop(database: Database) -> AsyncIterator[Connect]:
+    """Sessions on a database with two rows in `orders`, both with the same note."""
+    async with connections(database) as make:
+        await (await make("setup")).execute(
+            "CREATE TABLE orders (id int PRIMARY KEY, note text, cents int);"
+            "INSERT INTO orders VALUES (1, 'a', 5), (2, 'a', 7);"
+            "CREATE TABLE others (id int, note text)"
+        )
+        yield make
+
+
 async def waits_for_lock(database: Database, connection: Connection) -> None:
     async def look() -> bool:
         query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
@@ -72,3 +84,29 @@ async def interrupted(database: Database, connection: Connection, sql: str) -> N
     """The backend is killed while `sql` waits for a lock of somebody else."""
     async with held_up(database, connection, sql):
         await kill(database, connection)
+
+
+async def there(database: Database) -> dict[str, bool]:
+    """The indexes of `orders` and `others`, and the invalid ones of their TOAST tables, but for sound primary
+    keys: name → whether it is valid."""
+    rows = await database.look(
+        "SELECT indexrelid::regclass::text, indisvalid AND indisready AND indislive FROM pg_index i"
+        " JOIN pg_class t ON i.indrelid IN (t.oid, t.reltoastrelid) WHERE t.relname IN ('orders', 'others')"
+        " AND NOT (indisvalid AND indisprimary) AND NOT (indisvalid AND i.indrelid = t.reltoastrelid)"
+    )
+    return dict(rows)
+
+
+async def holding(connect: Connect, sql: str) -> Connection:
+    """Somebody whose transaction has begun with `sql`."""
+    holder = await connect("holder")
+    await holder.execute(f"BEGIN; {sql}".encode())
+    return holder
+
+
+async def left_invalid(connect: Connect, database: Database, sql: str) -> None:
+    """`sql`, which builds on `orders` or `others`, is killed in its middle."""
+    holder = await holding(connect, "UPDATE orders SET id = id; INSERT INTO others VALUES (0)")
+    await interrupted(database, await connect("victim"), sql)
+    await holder.rollback()
+    assert False in (await there(database)).values()

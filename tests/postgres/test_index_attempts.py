@@ -12,7 +12,7 @@ from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.executor import PostgresExecutor
 from engine.tasks.postgres.subjects import BUILDER
 from tests.postgres.attempts import carry_out, nobody_left, waits
-from tests.postgres.building import Connect, Connection, connections, held_up, interrupted
+from tests.postgres.building import Connect, Connection, held_up, interrupted, shop, there
 from tests.postgres.conftest import MakeJob
 from tests.postgres.waiting import eventually
 
@@ -26,25 +26,13 @@ OLD_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"
 
 @pytest.fixture
 async def connect(database: Database) -> AsyncIterator[Connect]:
-    """Sessions on a database with two rows in `orders`, both with the same note."""
-    async with connections(database) as make:
-        await (await make("setup")).execute(
-            "CREATE TABLE orders (id int PRIMARY KEY, note text);INSERT INTO orders VALUES (1, 'a'), (2, 'a')"
-        )
+    async with shop(database) as make:
         yield make
 
 
 @pytest.fixture
 async def holder(connect: Connect) -> Connection:
     return await connect("holder")
-
-
-async def there(database: Database) -> dict[str, bool]:
-    rows = await database.look(
-        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index"
-        " WHERE indrelid = 'orders'::regclass AND NOT indisprimary"
-    )
-    return dict(rows)
 
 
 class Under:
@@ -99,7 +87,10 @@ async def test_a_killed_backend(database: Database, holder: Connection, job: Mak
     known = replace(made, intent=job.heard.intents[-1])
     found = await PostgresExecutor().evidence(known)
     assert found.done is False
-    assert "index public.orders_note is invalid, and nobody works on it" in found.detail
+    assert (
+        "index public.orders_note is invalid, nobody works on it, and the next attempt drops it"
+        in found.detail
+    )
     assert isinstance(await carry_out(job(ONCE, attempt=2)), Succeeded)
     assert await there(database) == {"orders_note": True}
 
@@ -240,9 +231,9 @@ async def test_a_build_behind_a_transaction_leaves_that_in_place(
     database: Database, connect: Connect, job: MakeJob
 ) -> None:
     script = (
-        "ALTER TABLE orders ADD COLUMN cents int;"
+        "ALTER TABLE orders ADD COLUMN paid bool;"
         "CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note);"
-        "INSERT INTO orders VALUES (3, 'c')"
+        "INSERT INTO orders VALUES (3, 'c', 9, true)"
     )
     outcome = await carry_out(job(script))
     assert isinstance(outcome, Failed)

@@ -122,7 +122,7 @@ class Create:
         if not found or found.table != table or not found.is_index:
             return Evidence(done=False, detail=f"there is no index {self.node.idxname} of {self.table}")
         if not found.valid:
-            return await _unfinished(site, found)
+            return await _unfinished(site, [found])
         if await catalog.same_index(site.connection, self.node, found) is False:
             return Evidence(done=False, detail=f"another index of this name is there: {found.definition}")
         return Evidence(done=True, detail=f"index {found.name} is there, and valid")
@@ -181,7 +181,7 @@ class Drop:
         if not found:
             return Evidence(done=True, detail=f"there is no index {self.name} any more")
         if not found.valid:
-            return await _unfinished(site, found)
+            return await _unfinished(site, [found])
         return Evidence(done=False, detail=f"index {found.name} is there, and valid")
 
     def changed(self, state: object) -> str:
@@ -210,8 +210,8 @@ class Reindex:
         return Prepared(said="; ".join(said), before=await self.state(site))
 
     async def evidence(self, site: Site) -> Evidence:
-        for index in await self.left(site):
-            return await _unfinished(site, index)
+        if left := await self.left(site):
+            return await _unfinished(site, left)
         return Evidence(done=False, detail="a REINDEX leaves no trace, and does no harm a second time")
 
     def changed(self, state: object) -> str:  # noqa: ARG002  what was left is named as it could not be dropped
@@ -285,11 +285,14 @@ def _detached(node: Any) -> Detach | None:
     return None
 
 
-async def _unfinished(site: Site, index: Found) -> Evidence:
-    """Evidence of an index that is not valid: somebody works on it still, or never will again."""
-    if at_work := await site.at_work(index):
-        return Evidence(done=None, detail=f"{at_work} still works on index {index.name}")
-    return Evidence(done=False, detail=f"index {index.name} is invalid, and nobody works on it")
+async def _unfinished(site: Site, left: Sequence[Found]) -> Evidence:
+    """Evidence of indexes that are not valid: somebody works on them still, or never will again."""
+    for index in left:
+        if at_work := await site.at_work(index):
+            return Evidence(done=None, detail=f"{at_work} still works on index {index.name}")
+    names = ", ".join(index.name for index in left)
+    detail = f"nobody works on what is still invalid, and the next attempt drops it: {names}"
+    return Evidence(done=False, detail=detail)
 
 
 def _being_built(index: Found, at_work: str) -> RefusedError:
