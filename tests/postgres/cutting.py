@@ -1,15 +1,13 @@
 """Cutting the line between an attempt and its server, at a chosen request."""
 
-import socket
-import struct
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from engine.tasks.postgres.database import Database
@@ -44,78 +42,78 @@ class Line:
 @asynccontextmanager
 async def through(line: Line, database: Database, folder: Path) -> AsyncIterator[Database]:
     """The database as it is reached through `line`, which listens in `folder`."""
-    given = conninfo_to_dict(database.conninfo)
-    path = f"{given['host']}/{SOCKET}"
-    listener = await anyio.create_unix_listener(folder / SOCKET)
-    async with anyio.create_task_group() as tasks:
+    path = f"{conninfo_to_dict(database.conninfo)['host']}/{SOCKET}"
+    talking: set[asyncio.Task[None]] = set()
 
-        async def serve(client: ByteStream) -> None:
-            await _Connection(line, client, path).run()
-
-        tasks.start_soon(listener.serve, serve)
-        reached = replace(
-            database, conninfo=make_conninfo(database.conninfo, host=str(folder)), _observer=None
-        )
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        talking.add(task)
         try:
-            yield reached
+            await _talk(line, reader, writer, *await asyncio.open_unix_connection(path))
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is not there, or the test is over
         finally:
-            await reached.close()
-            tasks.cancel_scope.cancel()
+            writer.transport.abort()
 
-
-class _Connection:
-    def __init__(self, line: Line, client: ByteStream, path: str) -> None:
-        self._line = line
-        self._client = client
-        self._path = path
-        self._cut_after = False
-        self._counts = False
-
-    async def run(self) -> None:
-        server = await anyio.connect_unix(self._path)
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._up, server, tasks.cancel_scope)
-                await self._down(server)
-                tasks.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await server.aclose()
-                await self._client.aclose()
-
-    async def _up(self, server: ByteStream, scope: anyio.CancelScope) -> None:
-        begun = False
-        while data := await _receive(self._client):
-            if not begun:
-                begun = True
-                self._counts = b"-run\0" in data or b"-rollback\0" in data
-            elif self._counts and self._line.due(data):
-                if self._line.where == "before":
-                    await self._sever(scope)
-                self._cut_after = True
-            await server.send(data)
-        scope.cancel()
-
-    async def _down(self, server: ByteStream) -> None:
-        while data := await _receive(server):
-            if not self._cut_after:
-                await self._client.send(data)
-            elif data[-6:-1] == _READY:
-                await self._sever(None)
-                return
-
-    async def _sever(self, scope: anyio.CancelScope | None) -> None:
-        if self._line.silent:
-            await anyio.sleep_forever()
-        raw = self._client.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if scope:
-            scope.cancel()
-            await anyio.sleep_forever()
-
-
-async def _receive(stream: ByteStream) -> bytes:
+    server = await asyncio.start_unix_server(serve, folder / SOCKET)
+    reached = Database(
+        name=database.name,
+        run=database.run,
+        conninfo=make_conninfo(database.conninfo, host=str(folder)),
+        version=database.version,
+        tasks=database.tasks,
+    )
     try:
-        return await stream.receive(1 << 20)
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return b""
+        yield reached
+    finally:
+        await reached.close()
+        server.close()
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking)
+
+
+async def _talk(
+    line: Line,
+    client: asyncio.StreamReader,
+    to_client: asyncio.StreamWriter,
+    server: asyncio.StreamReader,
+    to_server: asyncio.StreamWriter,
+) -> None:
+    due = False
+    severed = asyncio.Event()
+
+    async def up() -> None:
+        nonlocal due
+        first = await client.read(1 << 20)
+        counts = b"-run\0" in first or b"-rollback\0" in first
+        to_server.write(first)
+        while data := await client.read(1 << 20):
+            if counts and line.due(data):
+                due = True
+                if line.where == "before":
+                    severed.set()
+                    return
+            to_server.write(data)
+        if not due:
+            severed.set()
+
+    async def down() -> None:
+        while data := await server.read(1 << 20):
+            if not due:
+                to_client.write(data)
+            elif data[-6:-1] == _READY:
+                break
+        severed.set()
+
+    pumps = [asyncio.create_task(up()), asyncio.create_task(down())]
+    try:
+        await severed.wait()
+        if due and line.silent:
+            await asyncio.Event().wait()
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        to_client.transport.abort()
+        to_server.transport.abort()

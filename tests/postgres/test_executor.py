@@ -1,4 +1,4 @@
-"""Attempts on a real server: the effect and its ledger row, always both or neither; nothing is left running."""
+"""Attempts on a real server: effect and ledger row, always both or neither, and nothing left running."""
 
 import resource
 import time
@@ -179,6 +179,7 @@ async def test_a_role_that_may_not_make_the_ledger_is_told_so(job: MakeJob, data
         await other.execute("CREATE ROLE r_poor LOGIN")
         poor = Database(name="app", run="r1", conninfo=f"{database.conninfo} user=r_poor", version=180000)
         outcome = await carry_out(job("SELECT 1", targets={"app": poor}))
+        await poor.close()
         await other.execute("DROP ROLE r_poor")
     assert isinstance(outcome, Failed)
     assert (outcome.failure_class, outcome.rule, outcome.effect) == ("permanent", "engine: no ledger", "none")

@@ -34,6 +34,8 @@ half a minute."""
 _LOOK_S = 10
 """Longest time in seconds that one look may take; it must never hang behind what it is to look at."""
 
+_VALUES = "SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1"
+"""Values are written so that every connection reads them alike, whatever is set for role or database."""
 _NOTICE_DEATH = """
 SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
   ('client_connection_check_interval', '1s'),
@@ -105,6 +107,7 @@ class Database:
         import psycopg
 
         connection = await open_connection(self.conninfo, application)
+        await connection.execute(_VALUES)
         with suppress(psycopg.errors.InvalidParameterValue):  # the server's system has no way to check
             await connection.execute(_NOTICE_DEATH)
         return connection
@@ -117,12 +120,15 @@ class Database:
         import psycopg
 
         async with self._looking:
-            try:
+            # A query that is cancelled costs its connection, which others look on, too.
+            with anyio.move_on_after(_LOOK_S + 1, shield=True):
+                try:
+                    return await self._ask(query, params)
+                except psycopg.OperationalError:
+                    if self._observer is not None and not self._observer.closed:
+                        raise
                 return await self._ask(query, params)
-            except psycopg.OperationalError:
-                if self._observer is not None and not self._observer.closed:
-                    raise
-            return await self._ask(query, params)
+        raise psycopg.OperationalError("the server has not answered in time")
 
     def owner_of(self, application: str) -> str | None:
         """The task of this run that the backend with this application_name works for."""
