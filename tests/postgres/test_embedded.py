@@ -3,14 +3,19 @@
 import os
 import signal
 import stat
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
 import pytest
 
-from engine.tasks.postgres import embedded
-from engine.tasks.postgres.embedded import CannotEmbed, Server, start_server, stop_server
+from engine.plan.targets import EMBEDDED_PACKAGE
+from engine.tasks.postgres import embedded, programs
+from engine.tasks.postgres.embedded import Server, start_server, stop_server
+from engine.tasks.postgres.programs import CannotEmbed, server_account, server_programs
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +116,7 @@ def test_a_server_that_ends_at_once_is_quoted(cluster: Path) -> None:
 def test_a_server_that_cannot_be_had_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda name: None)
     with pytest.raises(CannotEmbed, match=r"pip install 'wesley-console\[embedded\]'"):
         start_server(tmp_path / "lab")
     assert not (tmp_path / "lab").exists()
@@ -135,3 +140,29 @@ def test_one_that_hangs_is_ended_all_the_same(cluster: Path, monkeypatch: pytest
     stop_server(server)
     assert not server.process.is_running()
     psutil.wait_procs(children, timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_what_root_alone_can_reach_is_copied_once_for_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_spec(EMBEDDED_PACKAGE)
+    assert found and found.origin
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    for name in (EMBEDDED_PACKAGE, f"{EMBEDDED_PACKAGE}.libs"):
+        (hidden / name).symlink_to(Path(found.origin).parents[1] / name)
+    there = SimpleNamespace(origin=str(hidden / EMBEDDED_PACKAGE / "__init__.py"))
+    monkeypatch.setattr(programs, "find_spec", lambda name: there)
+    with tempfile.TemporaryDirectory() as places:
+        Path(places).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", places)
+        copied = server_programs(server_account())
+        assert copied.is_relative_to(places)
+        assert server_programs(server_account()) == copied
+        stop_server(start_server(tmp_path / "lab"))
+
+        (place,) = Path(places).iterdir()
+        os.chown(place, 1, 1)
+        with pytest.raises(CannotEmbed, match="not root's own"):
+            server_programs(server_account())

@@ -1,12 +1,10 @@
 """Embedded servers: a private PostgreSQL, from the optional extra, whose data lie in a run's directory.
 
-Only the programs of the package are used. What it has for starting servers opens the folders above the data
-to everybody where root runs it, creates a user, and after a `kill -9` never stops a server again.
+A server is its engine's, but not its child's: it survives a `kill -9` of the engine, and is taken over.
 """
 
 import hashlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -15,13 +13,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from engine.plan.targets import EMBEDDED_PACKAGE, NO_EMBEDDED
+from engine.tasks.postgres.programs import Account, CannotEmbed, server_account, server_programs
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -32,7 +28,6 @@ SETTINGS: Mapping[str, str] = {
 }
 """Beside PostgreSQL's own defaults, which are safe: no network, and nobody but its user reaches it."""
 
-_PROGRAMS = "pginstall18/bin"
 _SUPERUSER = "postgres"
 _SOCKET = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103
@@ -42,10 +37,6 @@ _LEFTOVERS = "shared memory block"
 _START_S = 60.0
 _STOP_S = 30.0
 _PAUSE_S = 0.03
-
-
-class CannotEmbed(Exception):
-    """No embedded server can be had here; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +55,8 @@ def start_server(data: Path, settings: Mapping[str, str] = SETTINGS) -> Server:
 
     A folder that is not there is created, with an empty cluster. Blocks until the server answers. Raises
     CannotEmbed."""
-    account = _account()
-    programs = _programs(account)
+    account = server_account()
+    programs = server_programs(account)
     if not data.exists():
         _create(data, programs, account)
     _forget_another(data)
@@ -108,61 +99,7 @@ def stop_server(server: Server) -> None:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """Who the server runs as, since PostgreSQL refuses root. `where` then names the data by the folder that a
-    process was started in, which needs no right to pass through the folders above."""
-
-    user: pwd.struct_passwd | None
-
-    def where(self, data: Path) -> str:
-        return "/proc/self/cwd" if self.user else str(data)
-
-    def give(self, folder: Path) -> None:
-        if self.user:
-            os.chown(folder, self.user.pw_uid, self.user.pw_gid)
-
-    def process(self) -> dict[str, Any]:
-        """How a program is started: as this user, and without what the environment says of other servers."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        options: dict[str, Any] = {"env": environ, "stdin": subprocess.DEVNULL}
-        if self.user:
-            options |= {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
-        return options
-
-
-def _account() -> _Account:
-    if os.geteuid() != 0:
-        return _Account(None)
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            return _Account(pwd.getpwnam(name))
-    raise CannotEmbed(
-        "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run as"
-    )
-
-
-def _programs(account: _Account) -> Path:
-    """The folder with the server's programs."""
-    package = find_spec(EMBEDDED_PACKAGE)  # not imported: it would touch the machine
-    if package is None or package.origin is None:
-        raise CannotEmbed(NO_EMBEDDED)
-    programs = Path(package.origin).parent / _PROGRAMS
-    try:
-        command = [str(programs / "postgres"), "--version"]
-        subprocess.run(command, check=True, capture_output=True, **account.process())
-    except PermissionError as error:
-        assert account.user
-        raise CannotEmbed(
-            f"PostgreSQL refuses root, and user {account.user.pw_name}, as whom it would run, cannot reach "
-            f"its programs in {programs}; start the console as another user, or install it where all may read"
-        ) from error
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise CannotEmbed(f"the embedded server's programs in {programs} do not run: {error}") from error
-    return programs
-
-
-def _create(data: Path, programs: Path, account: _Account) -> None:
+def _create(data: Path, programs: Path, account: Account) -> None:
     """Make an empty cluster. It gets its name when it is complete, so one that was cut off is never used."""
     new = data.with_name(f"{data.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -177,7 +114,7 @@ def _create(data: Path, programs: Path, account: _Account) -> None:
 
 
 def _spawn(
-    programs: Path, data: Path, sockets: Path, settings: Mapping[str, str], account: _Account
+    programs: Path, data: Path, sockets: Path, settings: Mapping[str, str], account: Account
 ) -> "subprocess.Popen[bytes]":
     """Start the server in a session of its own: what ends the engine at once does not end it."""
     folder = account.where(data) if sockets == data else str(sockets)
@@ -223,7 +160,7 @@ def _answer(conninfo: str) -> str | None:
     return None
 
 
-def _socket_folder(data: Path, account: _Account) -> Path:
+def _socket_folder(data: Path, account: Account) -> Path:
     folder = _socket_folder_of(data)
     if folder != data:
         folder.mkdir(mode=0o700, exist_ok=True)

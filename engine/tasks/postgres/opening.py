@@ -15,9 +15,10 @@ from anyio import to_thread
 from engine.plan.targets import is_embedded
 from engine.tasks.base import Notify
 from engine.tasks.postgres.database import OLDEST, Database, open_connection, own_application
-from engine.tasks.postgres.embedded import CannotEmbed, Server, start_server, stop_server
+from engine.tasks.postgres.embedded import Server, start_server, stop_server
 from engine.tasks.postgres.guard import Guard, LockedElsewhere
 from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
+from engine.tasks.postgres.programs import CannotEmbed
 from engine.tasks.postgres.refusing import in_plain_words
 
 _LEAVE_S = 5.0
