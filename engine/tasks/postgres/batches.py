@@ -56,10 +56,9 @@ _MOVE = f"""
 UPDATE {TABLE} SET last_key = %s, rows = %s, changed = %s, batches = %s, finished = %s, at = clock_timestamp()
 WHERE (run, task, undone, purpose) = (%s, %s, %s, %s)"""
 
-# Dates are written in one way only, whatever the session's settings are: another session has to read them.
 _KEYS = """
 SELECT c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-       quote_ident(a.attname), a.atttypid::int8, t.typcategory = 'D', a.attnotnull,
+       quote_ident(a.attname), a.atttypid::int8, a.attnotnull,
        EXISTS (
          SELECT FROM pg_index i
          JOIN pg_class x ON x.oid = i.indexrelid
@@ -74,7 +73,6 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a
   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = (parse_ident(%s))[1]
-LEFT JOIN pg_type t ON t.oid = a.atttypid
 WHERE c.oid = to_regclass(%s)"""
 
 
@@ -99,7 +97,6 @@ class Keys:
     table: str
     key: str
     type: int
-    is_date: bool
     total: int | None = None
     estimated: bool = False
 
@@ -111,12 +108,11 @@ class Keys:
         """The query for first key, last key and number of rows of a batch. Rows that share a key are in one
         batch, so that none of them is passed over; with `after`, keys begin behind $1."""
         behind = f"WHERE {self.key} > $1 " if after else ""
-        text = "to_jsonb(k) #>> '{}'" if self.is_date else "k::text"
         return (
             f"WITH page AS MATERIALIZED (SELECT {self.key} AS k FROM {self.table} {behind}"
             f"ORDER BY {self.key} FETCH FIRST {size} ROWS WITH TIES) "
-            f"SELECT (SELECT {text} FROM page ORDER BY page.k LIMIT 1), "
-            f"(SELECT {text} FROM page ORDER BY page.k DESC LIMIT 1), count(*) FROM page"
+            f"SELECT (SELECT k::text FROM page ORDER BY page.k LIMIT 1), "
+            f"(SELECT k::text FROM page ORDER BY page.k DESC LIMIT 1), count(*) FROM page"
         )
 
 
@@ -205,7 +201,7 @@ class Batches:
         row = await self._one(_KEYS, (backfill.key, backfill.table))
         if row is None:
             raise _refused(f"there is no table {backfill.table}")
-        kind, table, key, type_, is_date, not_null, indexed, estimate = row
+        kind, table, key, type_, not_null, indexed, estimate = row
         if kind not in ("r", "p"):
             raise _refused(f"{backfill.table} is no table: name the one whose keys are to be gone through")
         if key is None:
@@ -225,8 +221,8 @@ class Batches:
             await self._one(f"SELECT count(*) FROM (SELECT FROM {table} LIMIT {COUNTED + 1}) counted")
         )[0]
         if counted <= COUNTED:
-            return Keys(table, key, type_, is_date, counted)
-        return Keys(table, key, type_, is_date, max(estimate, COUNTED) if estimate > 0 else None, True)
+            return Keys(table, key, type_, counted)
+        return Keys(table, key, type_, max(estimate, COUNTED) if estimate > 0 else None, True)
 
     async def _one(self, query: str, params: Any = ()) -> Any:
         return await (await self._session.execute(query, params)).fetchone()
