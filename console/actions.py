@@ -113,6 +113,8 @@ ACTIONS: tuple[NamedAction, ...] = (
     _run("checkpoint", "c", "Checkpoint", "Save a checkpoint now"),
     _run("rollback", "R", "Rollback", "See what a rollback would undo, and choose one",
          dangerous=True, footer=False),
+    _run("lock_wait", "L", "Lock wait", "See who blocks a task that waits for a lock, and what can be done"),
+    _run("adjust", "A", "Adjust", "Hold a backfill back, or set its batches and pauses", footer=False),
     _run("abort", "a", "Abort", "Stop the run; it can be resumed later", dangerous=True),
     _run("summary", "s", "Summary", "How the run ended", changes_run=False),
     _panel(1, "graph", "the graph of tasks"),
@@ -144,6 +146,10 @@ ACTIONS: tuple[NamedAction, ...] = (
     _step("newest", "end", "On to the newest event"),
     NamedAction(
         "start", "s", "Start the run", "Start the run as it is described", "The console",
+        scope="review", footer=True,
+    ),
+    NamedAction(
+        "locks", "l", "Locks", "Every statement, what it locks, and whom that blocks", "The console",
         scope="review", footer=True,
     ),
     NamedAction(

@@ -68,17 +68,14 @@ def _count(found: Summary, script: Script, statement: Statement) -> None:
 
 def facts(found: Summary) -> list[tuple[str, str]]:
     """`found` as labels and texts; a text is empty where there is nothing to say."""
-    every = plural(found.statements, "statement")
+    blocking = f"{found.strong} of {found.statements} block others" if found.strong else "none blocks others"
     return [
-        (
-            "statements",
-            f"{found.strong} of {every} block others" if found.strong else f"{every}, none blocks others",
-        ),
-        ("no reads of", _tables(found.blocks_reads)),
+        ("statements", blocking),
+        ("no access to", _tables(found.blocks_reads)),
         ("no writes of", _tables(found.blocks_writes)),
         ("rewritten", _tables(_perhaps(found.rewritten))),
         ("scanned", _tables(_perhaps(found.scanned))),
-        ("alone", f"{found.alone} refuse a transaction" if found.alone else ""),
+        ("alone", f"{plural(found.alone, 'statement')} that refuse a transaction" if found.alone else ""),
         ("not seen", f"what {plural(found.unseen, 'statement')} may do besides" if found.unseen else ""),
     ]
 

@@ -14,6 +14,8 @@ from textual.widgets import Footer, Static
 
 from console.actions import bindings
 from console.look import one_line, plural
+from console.radar import Summary, summarise
+from console.radar import facts as radar_facts
 from console.review import (
     ReviewFacts,
     bounds,
@@ -28,6 +30,7 @@ from console.review import (
 from console.run_view import RunView
 from engine.plan.durations import format_duration
 from engine.plan.models import Task
+from engine.plan.sql.scripts import scripts
 
 SHOWN = 12
 """So many tasks of a kind are listed; the rest is counted."""
@@ -53,6 +56,8 @@ class ReviewScreen(Screen[bool]):
         self.facts = facts
         known = facts.forecast
         self.forecast_s = known if isinstance(known, int | float) else None
+        self.scripts = [] if facts.simulated else scripts(view.plan)
+        self.locks: Summary | None = summarise(self.scripts) if self.scripts else None
 
     def compose(self) -> ComposeResult:
         yield Static(self._heading(), id="review-heading")
@@ -78,6 +83,14 @@ class ReviewScreen(Screen[bool]):
         self.forecast_s = await anyio.to_thread.run_sync(self.facts.forecast, abandon_on_cancel=True)
         self.query_one("#length", Static).update(self._length())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.locks is not None if action == "locks" else super().check_action(action, parameters)
+
+    def action_locks(self) -> None:
+        from console.screens.radar import RadarScreen
+
+        self.app.push_screen(RadarScreen(self.view, self.scripts))
+
     def action_start(self) -> None:
         self.dismiss(True)
 
@@ -87,10 +100,12 @@ class ReviewScreen(Screen[bool]):
         plan = self.view.plan
         where = f"  {one_line(self.facts.plan_file)}" if self.facts.plan_file else ""
         final, risks = len(irreversible(plan)), len(risky(plan))
+        blocking = self.locks.strong if self.locks else 0
         counted = [
             (plural(len(plan.tasks), "task"), "bold"),
             (f"{final} cannot be undone" if final else "", "$error"),
             (f"{risks} risky" if risks else "", "$warning"),
+            (plural(blocking, "blocking statement") if blocking else "", "$warning"),
             ("simulated" if self.facts.simulated else "", "$accent"),
         ]
         title = Content.assemble((one_line(plan.name), "bold $primary"), (where, "$quiet"))
@@ -144,6 +159,9 @@ class ReviewScreen(Screen[bool]):
             yield Static(Content.styled("Every task can be undone", "bold $success"), classes="section")
         if risks:
             yield _tasks("Risky", "a checkpoint is taken before each", risks, "▲", "warning")
+        if self.locks:
+            rows = [*radar_facts(self.locks), ("all of it", "l shows every statement")]
+            yield from _facts("On PostgreSQL, while it runs", rows)
         if vital:
             yield _tasks("Critical", "a permanent failure rolls the run back", vital, "!", "critical")
 

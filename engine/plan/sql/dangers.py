@@ -7,7 +7,7 @@ from engine.plan.models import Plan
 from engine.plan.sql.parse import Statement
 from engine.plan.sql.radar import Extent, TableLock
 from engine.plan.sql.scripts import Script, scripts
-from engine.plan.sql.tree import enum, inner, name_of, nested, relation
+from engine.plan.sql.tree import enum, inner, name_of, nested
 
 
 class Danger(NamedTuple):
@@ -23,13 +23,10 @@ def dangers(plan: Plan) -> list[Danger]:
     """The warnings about the SQL of `plan` on PostgreSQL, in its order. Tables that are the plan's own are
     left alone, and what it has made safe beforehand."""
     found = [script for script in scripts(plan) if script.role != "verify"]
-    proven = {
-        (script.target, *column) for script in found for each in script.statements for column in _proven(each)
-    }
-    return [danger for script in found for danger in _of_script(script, proven)]
+    return [danger for script in found for danger in _of_script(script)]
 
 
-def _of_script(script: Script, proven: set[tuple[str, str, str]]) -> Iterator[Danger]:
+def _of_script(script: Script) -> Iterator[Danger]:
     if script.mixed and script.role == "run":
         first = next(each for each in script.statements if each.why_alone)
         message = f"{script.task} commits in {len(script.parts)} steps: {first.why_alone}"
@@ -38,16 +35,14 @@ def _of_script(script: Script, proven: set[tuple[str, str, str]]) -> Iterator[Da
     for part in script.parts:
         held: dict[str, TableLock] = {}
         for statement in part.statements:
-            yield from _of_statement(script, statement, proven)
+            yield from _of_statement(script, statement)
             if part.transactional:
                 yield from _held(script, statement, held)
 
 
-def _of_statement(
-    script: Script, statement: Statement, proven: set[tuple[str, str, str]]
-) -> Iterator[Danger]:
+def _of_statement(script: Script, statement: Statement) -> Iterator[Danger]:
     for lock in script.felt(statement):
-        if lock.safer and not _made_safe(script, statement, proven):
+        if lock.safer:
             yield Danger(script, statement, f"{statement.kind}: {effect(lock)}", lock.safer)
 
 
@@ -109,29 +104,3 @@ def _picks_a_row(node: Any) -> bool:
 
 def _is_equation(expression: Any) -> bool:
     return enum(expression, "kind") == "AEXPR_OP" and bool(inner(expression.name[0]).sval == "=")
-
-
-def _made_safe(script: Script, statement: Statement, proven: set[tuple[str, str, str]]) -> bool:
-    """Whether all that a statement does is to forbid NULL where a CHECK of the plan has done so already."""
-    node = statement.node
-    if name_of(node) != "AlterTableStmt":
-        return False
-    table = relation(node.relation)
-    commands = list(map(inner, node.cmds))
-    return all(
-        enum(command, "subtype") == "AT_SetNotNull" and (script.target, table, command.name) in proven
-        for command in commands
-    )
-
-
-def _proven(statement: Statement) -> Iterator[tuple[str, str]]:
-    """The columns, each with its table, for which a statement adds a CHECK (… IS NOT NULL)."""
-    if name_of(statement.node) != "AlterTableStmt":
-        return
-    for part in nested(statement.node):
-        if name_of(part) == "Constraint" and enum(part, "contype") == "CONSTR_CHECK":
-            for test in nested(inner(part.raw_expr)):
-                if name_of(test) == "NullTest" and enum(test, "nulltesttype") == "IS_NOT_NULL":
-                    column = inner(test.arg)
-                    if name_of(column) == "ColumnRef":
-                        yield relation(statement.node.relation), inner(column.fields[-1]).sval

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from engine.plan.models import Action, Plan, Task
 from engine.plan.sql.parse import Part, SqlError, Statement, parts, placeholders, split
+from engine.plan.sql.proofs import Column, only_proven, proven
 from engine.plan.sql.radar import TableLock
 
 Role = Literal["run", "rollback", "verify"]
@@ -18,7 +19,7 @@ ROLES: tuple[Role, ...] = ("run", "rollback", "verify")
 class Script:
     """The SQL of one action. `new` are the tables that are the plan's own: made by this task, or by one that
     it needs; nobody else is kept waiting by a lock on them. `tables_of` has the table of each index that the
-    plan creates."""
+    plan creates, `proven` the columns that it proves to hold no NULL."""
 
     task: str
     role: Role
@@ -27,6 +28,7 @@ class Script:
     statements: tuple[Statement, ...]
     new: frozenset[str] = frozenset()
     tables_of: Mapping[str, str] = field(default_factory=dict, compare=False)
+    proven: frozenset[Column] = frozenset()
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -38,10 +40,15 @@ class Script:
         return len(self.parts) > 1
 
     def locks(self, statement: Statement) -> tuple[TableLock, ...]:
-        """The locks of `statement`, with the table of an index where the plan tells it."""
-        return tuple(
+        """The locks of `statement`, with what the rest of the plan tells of them."""
+        found = [
             replace(lock, table=lock.table or self.tables_of.get(lock.index, "")) for lock in statement.locks
-        )
+        ]
+        if only_proven(statement, self.proven):
+            found = [
+                replace(lock, scans="", note="a valid CHECK spares it the scan", safer="") for lock in found
+            ]
+        return tuple(found)
 
     def felt(self, statement: Statement) -> tuple[TableLock, ...]:
         """The locks of `statement` on tables that others may be using."""
@@ -105,6 +112,15 @@ def scripts(plan: Plan) -> list[Script]:
     }
     new = _new_tables(plan, found)
     tables_of = _tables_of_indexes(plan, found)
+    columns = {
+        name: proven(
+            each
+            for task, role, action in _actions(plan)
+            if action.on == name
+            for each in found.get((task.id, role), ())
+        )
+        for name in plan.targets
+    }
     return [
         Script(
             task=task.id,
@@ -114,15 +130,11 @@ def scripts(plan: Plan) -> list[Script]:
             statements=found[task.id, role],
             new=frozenset(table for target, table in new[task.id] if target == action.on),
             tables_of=tables_of.get(action.on or "", {}),
+            proven=columns[action.on or ""],
         )
         for task, role, action in _actions(plan)
         if (task.id, role) in found
     ]
-
-
-def scripts_of(plan: Plan, task_id: str) -> list[Script]:
-    """The SQL of one task on PostgreSQL."""
-    return [script for script in scripts(plan) if script.task == task_id]
 
 
 def _actions(plan: Plan) -> Iterator[tuple[Task, Role, Action]]:
