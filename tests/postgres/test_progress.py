@@ -116,7 +116,7 @@ async def test_a_build_that_waits_for_a_task_of_this_run_says_so(
         ("CREATE INDEX i ON orders (gate(id))", "building: scanning orders", "blocks", True),
         ("VACUUM FULL orders", "rewriting orders: its indexes", "indexes", False),
         ("CLUSTER orders USING orders_pkey", "rewriting orders: its indexes", "indexes", False),
-        ("COPY orders (id) FROM PROGRAM 'seq 5001 6000'", "COPY FROM orders", "bytes", False),
+        ("COPY orders (id) FROM PROGRAM 'seq 5001 6000; echo 1000'", "COPY FROM orders", "bytes", False),
     ],
 )
 async def test_what_is_under_way_is_counted(
@@ -133,12 +133,11 @@ async def test_what_is_under_way_is_counted(
     if "INDEX" not in sql:
         await ours.execute("CREATE INDEX by_gate ON orders (gate(id))")
     if "COPY" in sql:
-        sql = sql.replace("5001 6000", "5001 6000; echo 1000")
         await ours.execute("TRUNCATE orders")
     await holder.execute(f"BEGIN; SELECT pg_advisory_xact_lock({GATE})".encode())
     async with watching(database, ours, job("SELECT 1")), held_up(database, ours, sql):
-        found = await told(job, lambda each: (each.detail == detail and each.done > 0) or not counted)
-        assert (found.detail, found.unit) == (detail, unit)
+        found = await told(job, lambda each: each.detail == detail and (each.done > 0 or not counted))
+        assert found.unit == unit
         if counted:
             assert found.total
             assert 0 < found.done < found.total
