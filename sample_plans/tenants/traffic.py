@@ -100,10 +100,10 @@ def measure(options: argparse.Namespace, conninfo: str, folder: Path | None) -> 
     exit_code, tasks = migrate(options.model or plan.model, conninfo, folder)
     ended = time.time()
     time.sleep(options.seconds_after)
+    closed = time.time()
     stop.set()
     for client in clients:
         client.join(GIVE_UP_S)
-    closed = time.time()
 
     spans = {"before": (opened, began), "during": (began, ended), "after": (ended, closed)}
     parts = {
