@@ -9,6 +9,7 @@ from console.look import one_line, plural
 from engine.graph import Graph
 from engine.plan.durations import format_duration
 from engine.plan.models import Plan, Target, Task, expected_duration
+from engine.plan.targets import is_embedded
 
 Forecast = Callable[[], float]
 """Works out how long the run is expected to take, in seconds. Called in a thread."""
@@ -97,6 +98,8 @@ def target_text(target: Target) -> str:
     if target.sqlite is not None:
         return f"SQLite {one_line(target.sqlite)}"
     text = one_line(target.postgres or "")
+    if is_embedded(text):
+        return "PostgreSQL, a private server started for the run"
     for pattern, hidden in _PASSWORDS:
         text = pattern.sub(hidden, text)
     return f"PostgreSQL {text}"

@@ -19,7 +19,7 @@ def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
             raise
         print(json.dumps({"ok": False, **errors.as_dict()}, indent=2))
         return Exit.USAGE
-    lacking = [*loaded.missing_variables(os.environ), *loaded.missing_servers(os.environ)]
+    lacking = [*loaded.missing_variables(os.environ), *loaded.unfit_servers(os.environ)]
     warnings = [*loaded.warnings, *lacking]
     plan = loaded.plan
     found = scripts(plan)

@@ -20,8 +20,8 @@ from engine.plan.targets import (
     ResolvedTargets,
     check_paths,
     expand_targets,
-    missing_servers,
     missing_variables,
+    unfit_servers,
     written_passwords,
 )
 from engine.plan.validation import validate
@@ -47,9 +47,9 @@ class LoadedPlan:
         """A warning for each target for which a run would lack a variable of the environment."""
         return missing_variables(self.plan, environ, self.target_places)
 
-    def missing_servers(self, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-        """A warning for each target for which a run would lack its embedded server."""
-        return missing_servers(self.plan, environ, self.target_places)
+    def unfit_servers(self, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+        """A warning for each PostgreSQL target that a run would refuse without even connecting."""
+        return unfit_servers(self.plan, environ, self.target_places)
 
     def expand_targets(self, environ: Mapping[str, str], *, allow_outside: bool = False) -> ResolvedTargets:
         """The targets for a run that starts now; raises PlanErrors."""

@@ -20,6 +20,8 @@ NO_EMBEDDED = (
     "the embedded PostgreSQL server is not installed; install it: pip install 'wesley-console[embedded]'"
 )
 
+UNREADABLE = "its conninfo cannot be read; it is written like `host=… dbname=… user=…` or `postgresql://…`"
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTargets:
@@ -58,7 +60,8 @@ def expand_targets(
             from_environ = {environ[each]: f"${{{each}}}" for each in _variables(target) if environ.get(each)}
             if from_environ and target.sqlite:
                 secrets[str(locations[name])] = written(target)
-            secrets |= _passwords(name, text) | from_environ
+            if not is_embedded(text):
+                secrets |= _passwords(name, text) | from_environ
     if errors:
         raise PlanErrors(errors)
     return ResolvedTargets(locations, secrets)
@@ -88,27 +91,41 @@ def missing_variables(
     )
 
 
-def missing_servers(
+def unfit_servers(
     plan: Plan, environ: Mapping[str, str], places: Mapping[str, Place] | None = None
 ) -> tuple[Finding, ...]:
-    """A warning for each target that would be an embedded server, where none is installed."""
-    if embedded_is_installed():
-        return ()
-    return tuple(
-        Finding(f"target {quote(name)}: {NO_EMBEDDED}", _place(plan, name, places), severity="warning")
+    """A warning for each PostgreSQL target that a run would refuse without even connecting to it."""
+    found = (
+        (name, server_problem(_filled_in(target, environ)))
         for name, target in plan.targets.items()
-        if target.postgres and is_embedded(_filled_in(target, environ))
+        if target.postgres and not _lacking(target, environ)
     )
+    return tuple(
+        Finding(f"target {quote(name)}: {problem}", _place(plan, name, places), severity="warning")
+        for name, problem in found
+        if problem
+    )
+
+
+def server_problem(conninfo: str) -> str:
+    """What keeps an expanded PostgreSQL target from being opened, as far as that can be told without
+    connecting; empty if nothing does."""
+    if is_embedded(conninfo):
+        return "" if find_spec(EMBEDDED_PACKAGE) else NO_EMBEDDED
+    # Imported here, since a plan without PostgreSQL should not pay for its driver.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        conninfo_to_dict(conninfo)
+    except ProgrammingError:
+        return UNREADABLE  # what the driver says of it quotes parts of it
+    return ""
 
 
 def is_embedded(conninfo: str) -> bool:
     """Whether a PostgreSQL target, expanded, asks for a private server of the run's own."""
     return conninfo.strip() == "embedded"
-
-
-def embedded_is_installed() -> bool:
-    """Whether the optional extra is there that such a server comes from."""
-    return find_spec(EMBEDDED_PACKAGE) is not None
 
 
 def written(target: Target) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.plan.models import Action, ActionKind, Plan
-from engine.plan.targets import NO_EMBEDDED, embedded_is_installed, is_embedded, written
+from engine.plan.targets import server_problem, written
 from engine.tasks.base import Executor, Location
 from engine.tasks.python import PythonExecutor, interpreter_path
 from engine.tasks.shell import ShellExecutor
@@ -81,7 +81,8 @@ def _target_problem(plan: Plan, name: str, location: Location | None) -> str:
     if location is None:
         return f"target `{name}`: the plan does not describe it"
     if isinstance(location, str):
-        return _postgres_problem(name, location)
+        problem = server_problem(location)
+        return f"target `{name}`: {problem}" if problem else ""
     # As the plan writes it: what the environment makes of it is not for screens.
     file = written(plan.targets[name])
     if not location.parent.is_dir():
@@ -92,22 +93,6 @@ def _target_problem(plan: Plan, name: str, location: Location | None) -> str:
         return f"target `{name}`: {file} is not a file"
     if location.exists() and not os.access(location, os.R_OK | os.W_OK):
         return f"target `{name}`: {file} cannot be read and written"
-    return ""
-
-
-def _postgres_problem(name: str, conninfo: str) -> str:
-    """What can be told of a PostgreSQL target without connecting to it."""
-    if is_embedded(conninfo):
-        return "" if embedded_is_installed() else f"target `{name}`: {NO_EMBEDDED}"
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    from engine.tasks.postgres.refusing import in_plain_words
-
-    try:
-        conninfo_to_dict(conninfo)
-    except ProgrammingError as error:
-        return f"target `{name}`: {in_plain_words(error)}"
     return ""
 
 

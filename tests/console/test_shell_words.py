@@ -212,6 +212,10 @@ def test_a_target_never_shows_a_password(conninfo: str, shown: str) -> None:
     assert target_text(Target(postgres=conninfo)) == f"PostgreSQL {shown}"
 
 
+def test_an_embedded_server_is_shown_as_what_it_is() -> None:
+    assert target_text(Target(postgres="embedded")) == "PostgreSQL, a private server started for the run"
+
+
 def test_no_run_is_shorter_than_its_bounds() -> None:
     assert bounds(LiveRun().view.graph, lanes=2) == timedelta(minutes=35).total_seconds()
     assert bounds(LiveRun().view.graph, lanes=1) == timedelta(minutes=55).total_seconds()

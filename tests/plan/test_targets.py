@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.plan import targets
 from engine.plan.errors import PlanErrors
 from engine.plan.models import parse_plan_data
 from engine.plan.pinned import pin
@@ -137,3 +138,29 @@ def test_a_pinned_plan_has_no_places_and_is_told_by_name(tmp_path: Path) -> None
     with pytest.raises(PlanErrors) as caught:
         expand_targets(plan, {}, tmp_path)
     assert str(caught.value) == 'shop: targets.db: target "db": the environment has no URL'
+
+
+def test_what_can_be_told_of_a_postgresql_target_without_connecting_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = HEAD + "targets:\n"
+    text += '  lab: {postgres: "${LAB:-embedded}"}\n  typo: {postgres: "password=hush-hush hots"}\n'
+    text += '  unknown: {postgres: "${NOT_SET}"}\n  fine: {postgres: "host=h password=x"}\n'
+    loaded = load_text(tmp_path, text + TASK)
+    (typo,) = loaded.unfit_servers({})
+    assert typo.severity == "warning"
+    assert typo.place.line == loaded.target_places["typo"].line
+    assert "conninfo cannot be read" in typo.message
+    assert "hush" not in typo.message
+    monkeypatch.setattr(targets, "find_spec", lambda name: None)
+    lab, again = loaded.unfit_servers({})
+    assert again == typo
+    assert "pip install 'wesley-console[embedded]'" in lab.message
+    assert loaded.unfit_servers({"LAB": "host=h"}) == (typo,)
+
+
+def test_an_embedded_server_asked_for_by_the_environment_is_no_secret(tmp_path: Path) -> None:
+    loaded = load_text(tmp_path, HEAD + 'targets: {lab: {postgres: "${LAB}"}}\n' + TASK)
+    resolved = loaded.expand_targets({"LAB": "embedded"})
+    assert resolved.locations == {"lab": "embedded"}
+    assert resolved.secrets == {}

@@ -7,6 +7,8 @@ import re
 
 import psycopg
 
+from engine.plan.targets import UNREADABLE
+
 _CAUSES: tuple[tuple[str, str], ...] = (
     (
         "password authentication failed",
@@ -44,8 +46,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 def in_plain_words(error: Exception) -> str:
     """A sentence about an error of connecting or of a first look, with what was said: foreign text."""
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
-        # What the driver says of it quotes parts of it.
-        return "its conninfo cannot be read; it is written like `host=… dbname=… user=…` or `postgresql://…`"
+        return UNREADABLE
     said = " ".join(str(error).splitlines()[:1]).removeprefix("connection failed: ").strip()
     meaning = next((words for pattern, words in _CAUSES if re.search(pattern, said)), "")
     return f"{meaning}: {said}" if meaning else f"it cannot be used: {said or type(error).__name__}"
