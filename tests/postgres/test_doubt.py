@@ -149,6 +149,27 @@ async def test_stop_while_nobody_answers_any_more(
     assert await nobody_left(database, made)
 
 
+@pytest.mark.usefixtures("table")
+async def test_a_stop_in_a_hurry_is_not_held_up_by_a_server_that_is_silent(
+    job: MakeJob, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_HURRIED_ANSWER_S", 0.1)
+    line = Line(at=b"INSERT INTO t", silent=True)
+    outcomes: list[Any] = []
+    async with through(line, database, tmp_path) as cut:
+        made = job(ADD, targets={"app": cut})
+        with anyio.fail_after(session_module._ANSWER_S / 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_into, outcomes, made)
+                await line.cut.wait()
+                made.stop.set()
+                made.hurry.set()
+        assert isinstance(outcomes[0], Cancelled)
+        assert outcomes[0].effect == "none"
+        assert (await evidence(known(job, made))).done is False
+    assert await nobody_left(database, made)
+
+
 # -- what the server knows besides the ledger ----------------------------------------------------------------
 
 

@@ -265,6 +265,18 @@ def test_a_lost_connection_leaves_in_doubt_only_what_was_in_flight(sqlstate: str
         assert in_doubt(error, phase)
 
 
+@pytest.mark.parametrize("kind", [psycopg.DatabaseError, psycopg.OperationalError, psycopg.InterfaceError])
+def test_what_the_client_library_says_of_a_lost_line_is_taken_for_that(kind: type[psycopg.Error]) -> None:
+    assert in_doubt(kind("lost synchronization with server"), "committing")
+    assert by_sqlstate(kind("lost synchronization with server"), "in_transaction").failure_class is T
+
+
+@pytest.mark.parametrize("kind", [psycopg.ProgrammingError, psycopg.NotSupportedError])
+def test_what_the_client_library_refuses_itself_was_never_sent(kind: type[psycopg.Error]) -> None:
+    assert not in_doubt(kind("no"), "autocommit")
+    assert by_sqlstate(kind("no"), "autocommit").failure_class is U
+
+
 @pytest.mark.parametrize("sqlstate", ["08007", "40003"])
 def test_an_end_that_the_server_does_not_know_itself_is_in_doubt(sqlstate: str) -> None:
     assert in_doubt(_error(sqlstate), "in_transaction")
@@ -272,7 +284,7 @@ def test_an_end_that_the_server_does_not_know_itself_is_in_doubt(sqlstate: str) 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "23505", "57014", "53100", "08P01", "XX000"])
 def test_an_error_at_commit_is_a_certain_no(sqlstate: str) -> None:
-    assert sqlstate == "08P01" or not in_doubt(_error(sqlstate), "committing")
+    assert not in_doubt(_error(sqlstate), "committing")
 
 
 def _error(sqlstate: str | None) -> psycopg.Error:

@@ -46,6 +46,7 @@ alive, comes first."""
 _ANSWER_S = 10.0
 """Seconds within which a server has to answer that a statement is cancelled; then the connection is given
 up."""
+_HURRIED_ANSWER_S = 1.0
 _ASK_AGAIN_S = 0.25
 _LONGEST_REST_S = 10.0
 _COLLISION_REST_S = 0.1
@@ -236,7 +237,8 @@ class Session:
             xid = (await found.fetchone() or ("",))[0]
             await self.waiting(lambda: self.job.intend(replace(intent, xid=xid)))
         self.check()
-        self.place, self.phase = "COMMIT", "committing"
+        of = f" of part {intent.part} of {intent.parts}" if intent and intent.parts > 1 else ""
+        self.place, self.phase = f"COMMIT{of}", "committing"
         await self.connection.execute("COMMIT")
         self.phase, self.effect = "in_transaction", "unknown"
 
@@ -334,8 +336,11 @@ class Session:
         self.ended_by = ended_by
         if self._waiting:
             self._waiting.cancel()
+        hurried_at = time.monotonic() + _HURRIED_ANSWER_S
         with anyio.move_on_after(_ANSWER_S):
             while not self._heeded.is_set():
+                if self.job.hurry.is_set() and time.monotonic() > hurried_at:
+                    break
                 if self._connection and not self._connection.closed:
                     with suppress(psycopg.Error):
                         await self._connection.cancel_safe(timeout=_ASK_AGAIN_S * 8)

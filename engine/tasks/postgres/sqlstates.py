@@ -60,6 +60,13 @@ ALREADY_THERE = frozenset({"42P07", "42701", "42710"})
 LOCK_WAITS = frozenset({"55P03", "40P01"})
 """A lock that was not had in time, or a deadlock: the transaction is gone, and may be tried again."""
 _ENDS_CONNECTION = frozenset({"25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
+_CLIENTS_OWN = (
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+)
+"""Errors that without an SQLSTATE are of this side of the connection, and say nothing against it."""
 _RESOLUTION_UNKNOWN = frozenset({"08007", "40003"})
 
 _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -91,8 +98,9 @@ def is_lost(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError)
-    ends = error.sqlstate in _ENDS_CONNECTION or error.sqlstate.startswith("08")
+        return not isinstance(error, _CLIENTS_OWN)
+    broken = error.sqlstate.startswith("08") and error.sqlstate != "08P01"
+    ends = broken or error.sqlstate in _ENDS_CONNECTION
     return ends or error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
 
@@ -107,7 +115,7 @@ def by_sqlstate(error: BaseException, phase: Phase) -> Verdict:
     """The built-in class of an error that left nothing in doubt."""
     sqlstate = sqlstate_of(error, phase)
     if sqlstate is None:
-        if isinstance(error, psycopg.OperationalError):
+        if is_lost(error):
             what = "refused or not to be had" if phase == "connecting" else "lost"
             return Verdict(_T, f"built-in: connection {what}")
         return Verdict(FailureClass.UNKNOWN, f"built-in: {type(error).__name__} tells nothing")
