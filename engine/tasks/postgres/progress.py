@@ -18,37 +18,38 @@ _REST_S = 5.0
 
 
 class _Step(NamedTuple):
-    """A phase of the server's in an operator's words, and what of its row counts it."""
+    """A phase of the server's in an operator's words, and what of its row counts it. `waits`: for other
+    transactions, one after the other, of which no rate can be made."""
 
     words: str
     done: str = ""
     total: str = ""
     unit: str = ""
+    waits: bool = False
 
 
 _BLOCKS = ("blocks_done", "blocks_total", "blocks")
 _TUPLES = ("tuples_done", "tuples_total", "rows")
-_LOCKERS = ("lockers_done", "lockers_total", "transactions")
 _HEAP = ("heap_blks_scanned", "heap_blks_total", "blocks")
 _SAMPLE = ("sample_blks_scanned", "sample_blks_total", "blocks")
 _INDEXES = ("indexes_processed", "indexes_total", "indexes")
 
 _STEPS: dict[str, dict[str, _Step]] = {
     "create_index": {
-        "waiting for writers before build": _Step("not begun: waiting for writers of {table}", *_LOCKERS),
+        "waiting for writers before build": _Step("not begun: waiting for writers of {table}", waits=True),
         "building index": _Step("building", *_BLOCKS),
         "building index: scanning table": _Step("building: scanning {table}", *_BLOCKS),
         "building index: sorting live tuples": _Step("building: sorting"),
         "building index: sorting dead tuples": _Step("building: sorting"),
         "building index: loading tuples in tree": _Step("building: writing the index", *_TUPLES),
-        "waiting for writers before validation": _Step("built, waiting for writers of {table}", *_LOCKERS),
+        "waiting for writers before validation": _Step("built, waiting for writers of {table}", waits=True),
         "index validation: scanning index": _Step("validating: scanning the index", *_BLOCKS),
         "index validation: sorting tuples": _Step("validating: sorting"),
         "index validation: scanning table": _Step("validating: scanning {table}", *_BLOCKS),
-        "waiting for old snapshots": _Step("built, waiting for old snapshots", *_LOCKERS),
-        "waiting for readers before marking dead": _Step("waiting for readers of the old index", *_LOCKERS),
+        "waiting for old snapshots": _Step("built, waiting for old snapshots", waits=True),
+        "waiting for readers before marking dead": _Step("waiting for readers of the old index", waits=True),
         "waiting for readers before dropping": _Step(
-            "dropping the old index: waiting for readers", *_LOCKERS
+            "dropping the old index: waiting for readers", waits=True
         ),
     },
     "vacuum": {
@@ -127,8 +128,8 @@ async def _progress(database: "Database", seen: _Seen, job: Job) -> Progress:
     phase = seen.row.get("phase") or ""
     step = _STEPS[seen.view].get(phase) or _Step(phase)
     detail = step.words.format(table=seen.table, command=seen.row.get("command"))
-    if step.unit == "transactions" and (locker := await _locker(database, seen)):
-        detail += f": {locker}"
+    if step.waits:
+        detail += await _waited_for(database, seen)
     if partitions := seen.count("partitions_total"):
         detail += f" (partition {min(seen.count('partitions_done') + 1, partitions)} of {partitions})"
     if str(seen.row.get("command")).startswith("REINDEX") and seen.built:
@@ -141,11 +142,14 @@ async def _progress(database: "Database", seen: _Seen, job: Job) -> Progress:
     )
 
 
-async def _locker(database: "Database", seen: _Seen) -> str:
+async def _waited_for(database: "Database", seen: _Seen) -> str:
     """Whom a build waits for. An age is told in whole minutes, not to be told anew with every look."""
     rows = await database.look(_LOCKER, (seen.count("current_locker_pid"),))
     backends = [Backend(*row) for row in rows]
-    return who(database, [each._replace(busy_s=_minutes(each.busy_s)) for each in backends])
+    locker = who(database, [each._replace(busy_s=_minutes(each.busy_s)) for each in backends])
+    done, total = seen.count("lockers_done"), seen.count("lockers_total")
+    counted = f" ({done:,} of {total:,} have ended)" if total > 1 else ""
+    return f"{counted}: {locker}" if locker else counted
 
 
 def _minutes(age_s: float | None) -> float | None:
