@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from engine.plan.errors import Finding
 from engine.plan.inside import place_in_text, place_inside
-from engine.plan.models import Plan
+from engine.plan.models import Action, Plan
 from engine.plan.notes import Notes
 from engine.plan.source import Loc
 from engine.plan.sql.dangers import dangers
@@ -39,12 +39,14 @@ def check_sql(notes: Notes, files: Mapping[Loc, Path]) -> None:
 
 def warn_of_sql(notes: Notes, plan: Plan, files: Mapping[Loc, Path]) -> tuple[Finding, ...]:
     """Warnings about the SQL of `plan` on PostgreSQL: what others on the database would feel of it."""
-    positions = {task.id: position for position, task in enumerate(plan.tasks)}
+    tasks = {task.id: (position, task) for position, task in enumerate(plan.tasks)}
     found = []
     for danger in dangers(plan):
-        at: Loc = ("tasks", positions[danger.script.task], danger.script.role)
-        loc: Loc = (*at, "backfill", "sql") if danger.script.is_backfill else (*at, "sql")
-        sql = notes.document.value(loc) or ""
+        position, task = tasks[danger.script.task]
+        action: Action = getattr(task, danger.script.role)
+        at: Loc = ("tasks", position, danger.script.role)
+        loc: Loc = (*at, "backfill", "sql") if action.backfill else (*at, "sql")
+        sql = action.backfill.sql if action.backfill else action.sql or ""
         error = SqlError(danger.message, sql, danger.statement.offset, danger.hint)
         found.append(replace(finding(notes, Located(loc, sql, files.get(at)), error), severity="warning"))
     return tuple(found)

@@ -237,10 +237,12 @@ def _tokens(sql: str, *, tolerant: bool = False) -> Iterator[tuple[int, int, str
         if tolerant and 1 < error.cursorpos <= len(sql):
             yield from _tokens(sql[: error.cursorpos - 1], tolerant=True)
         return
+    kinds = Token.DESCRIPTOR.values_by_number
     raw = sql.encode()
     at = offset = 0
     for token in scanned.tokens:
         start = offset + len(raw[at : token.start].decode())
         end = start + len(raw[token.start : token.end].decode())
-        yield start, end, Token.Name(token.token)
+        known = kinds.get(token.token)
+        yield start, end, known.name if known else ""
         at, offset = token.end, end
