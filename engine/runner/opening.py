@@ -198,7 +198,7 @@ def resumed_run(rundir: RunDir, options: Options, on_plan: PlanDecision = keep_p
         review = review_plan(run, state, allow_outside=options.allow_outside)
         edited = review.edited if review and on_plan(review) else None
         plan = adopted(state.plan, edited) if edited else state.plan
-        world = _world_of(plan, Path(state.folder), options, past=past_of(state))
+        world = _world_of(plan, Path(state.folder), options, past=past_of(state), state=state)
         journal = stack.enter_context(Journal.open(rundir, check=False))  # it passed when it was read
         news: list[Event] = []
         if review and edited:
@@ -214,8 +214,10 @@ def _world_of(
     options: Options,
     places: Mapping[str, Place] | None = None,
     past: Past | None = None,
+    state: State | None = None,
 ) -> Callable[[str, RunDir], World]:
-    """Where attempts will be made, once the run has a name and a directory; refuses what cannot work."""
+    """Where attempts will be made, once the run has a name and a directory; refuses what cannot work. `state`
+    is that of a run that exists."""
     if options.simulate:
         return lambda _run, _rundir: NoWorld(options.faults)
     resolved = expand_targets(
@@ -226,7 +228,16 @@ def _world_of(
     if problems:
         raise CannotStart([redactor.redact(problem) for problem in problems])
     real = partial(WorldWithPast, past) if past else RealWorld
-    return lambda run, rundir: real(plan, run, rundir, folder, resolved.locations, redactor, options.on_lines)
+    worked_on = _worked_on(state) if state else frozenset()
+    return lambda run, rundir: real(
+        plan, run, rundir, folder, resolved.locations, redactor, options.on_lines, worked_on
+    )
+
+
+def _worked_on(state: State) -> frozenset[str]:
+    """The targets on which something was at least attempted."""
+    attempted = [task for task in state.plan.tasks if state.tasks[task.id].attempts]
+    return frozenset(task.run.on for task in attempted if task.run.on)
 
 
 def _runner(

@@ -1,6 +1,6 @@
 """The real world: attempts through the executors, each with its output, its timeout and its evidence."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +65,7 @@ class RealWorld:
         targets: Mapping[str, Location],
         redactor: Redactor,
         on_lines: OnLines | None = None,
+        worked_on: Collection[str] = (),
     ) -> None:
         self._plan = plan
         self._run = run
@@ -76,6 +77,7 @@ class RealWorld:
         }
         self._servers = rundir.path / SERVERS
         """Where the data of embedded servers lie."""
+        self._worked_on = worked_on
         self._redactor = redactor
         self._on_lines = on_lines
         self._tasks = {task.id: task for task in plan.tasks}
@@ -112,6 +114,7 @@ class RealWorld:
             run=self._run,
             tasks=tuple(self._tasks),
             folder=self._servers,
+            worked_on=self._worked_on,
             notify=tell,
             given_up=given_up,
         )

@@ -78,6 +78,20 @@ def test_a_killed_run_finds_its_server_again_and_goes_on_in_it(program: Program)
     assert log.count("starting PostgreSQL") == 1  # the second engine took the first one's server over
 
 
+def test_a_run_never_goes_on_in_an_empty_server_in_place_of_its_own(program: Program) -> None:
+    environ: dict[str, str] = {}
+    told = Program(program.folder, program.state, environ)
+    plan = plan_on(program, "${SHOP:-embedded}", PLAN + "  - {id: broken, run: {shell: exit 1}}\n")
+    told("run", plan, "--headless", "--run-id", "r").wants(6)
+    data = program.state / "runs" / "r" / "postgres" / "shop"
+    data.rename(data.with_name("elsewhere"))
+    refused = told("resume", "r", "--headless").wants(2)
+    assert "target `shop`: what this run has done there is not in" in refused.err
+    assert not data.exists()
+    data.with_name("elsewhere").rename(data)
+    told("resume", "r", "--headless", "--on-unknown", "skip").wants(3)
+
+
 def test_7_while_another_migration_works_on_the_database(
     program: Program, conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

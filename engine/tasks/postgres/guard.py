@@ -114,7 +114,8 @@ class Guard:
             if not told:
                 told = True
                 whose = "a dead engine of this run" if left_behind else "another migration"
-                self._notify(f"target `{self._database.name}`: waiting for the lock of {whose}: {holder}")
+                text = f"target `{self._database.name}`: waiting for the lock of {whose}: {holder}"
+                self._notify(text, passing=True)
             await anyio.sleep(_POLL_S)
         return self
 

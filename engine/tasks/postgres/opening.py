@@ -1,7 +1,7 @@
 """Opening the PostgreSQL targets of a run: servers are started, databases connected to, looked over, and
 locked against other migrations. Whatever keeps a target from being used is told before anything is done."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,11 +35,12 @@ class CannotOpen(Exception):
 
 @dataclass(slots=True)
 class _Opening:
-    """`folder` is where embedded servers keep their data."""
+    """`folder` is where embedded servers keep their data; of targets that were `worked_on` there are some."""
 
     run: str
     tasks: Sequence[str]
     folder: Path
+    worked_on: Collection[str]
     notify: Notify
     stack: AsyncExitStack
     databases: dict[str, Database] = field(default_factory=dict)
@@ -61,9 +62,15 @@ class _Opening:
             self.problems[name] = f"target `{name}`: {in_plain_words(error)}"
 
     async def _start(self, name: str) -> str:
+        data = self.folder / name
+        if name in self.worked_on and not data.exists():
+            raise CannotEmbed(
+                f"what this run has done there is not in {data}; put that folder back, or set the variable "
+                "that named another database"
+            )
         self.notify(f"target `{name}`: starting its embedded server…", passing=True)
         with anyio.CancelScope(shield=True):  # what was started has to be known, so as to be stopped
-            server = await to_thread.run_sync(start_server, self.folder / name)
+            server = await to_thread.run_sync(start_server, data)
         self.stack.push_async_callback(_stop, server)
         (self.folder / f"{name}.conninfo").write_text(f"{server.conninfo}\n")
         self.notify(f'target `{name}`: its embedded server is reached with: psql "{server.conninfo}"')
@@ -120,13 +127,15 @@ async def opened_databases(
     folder: Path,
     notify: Notify,
     given_up: anyio.Event,
+    worked_on: Collection[str] = (),
 ) -> AsyncIterator[Mapping[str, Database]]:
-    """The databases of the targets, for as long as the block lasts. Of an `embedded` one the data lie in a
-    folder of its name in `folder`. `notify` takes lines for the operator, and `given_up` ends the opening.
+    """The databases of the targets, for as long as the block lasts.
 
+    Of an `embedded` one the data lie in a folder of its name in `folder`, and have to be there if the run has
+    `worked_on` it. `notify` takes lines for the operator, and `given_up` ends the opening.
     Raises CannotOpen, and LockedElsewhere if another migration is all that is in the way."""
     async with AsyncExitStack() as stack:
-        opening = _Opening(run, tasks, folder, notify, stack)
+        opening = _Opening(run, tasks, folder, worked_on, notify, stack)
         await _open_all(opening, conninfos, given_up)
         if opening.problems or given_up.is_set():
             locked = [f"{error}" for error in opening.locked]
