@@ -214,7 +214,7 @@ async def test_somebody_else_s_build_is_waited_for(
         outcome = await carry_out(job(ONCE))
         assert isinstance(outcome, Failed)
         assert (outcome.failure_class, outcome.resource) == (FailureClass.RESOURCE, BUILDER)
-        assert f"pid {builder.info.backend_pid} of postgres (cron)" in outcome.reason
+        assert f"pid {builder.info.backend_pid} of postgres (cron, for " in outcome.reason
         assert outcome.effect == "none"
         available, detail = await executor.probe(BUILDER, job(ONCE))
         assert not available

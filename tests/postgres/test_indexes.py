@@ -112,7 +112,7 @@ async def test_what_cannot_be_dropped_now_is_named_and_dropped_by_the_next_attem
     )
 
     assert not cleaned.clean
-    assert f"(pid {holder.info.backend_pid} of postgres (holder), for " in cleaned.said
+    assert f"(pid {holder.info.backend_pid} of postgres (holder, for " in cleaned.said
     assert "the next attempt drops it" in cleaned.said
     assert "DROP INDEX CONCURRENTLY public.orders_note" in cleaned.said
     assert holder.info.backend_pid in {each.pid for wait in job.heard.lock_waits for each in wait.blockers}

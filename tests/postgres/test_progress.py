@@ -278,7 +278,7 @@ async def test_an_age_grows_by_minutes_only(job: MakeJob, age_s: float | None, s
     assert found == Progress(
         done=0,
         unit="",
-        detail=f"built, waiting for old snapshots (2 of 3 have ended): pid 4711 of alice (psql){shown}",
+        detail=f"built, waiting for old snapshots (2 of 3 have ended): pid 4711 of alice (psql{shown})",
     )
 
 

@@ -58,7 +58,7 @@ async def test_an_index_is_left_to_its_builder_while_that_is_alive(
 ) -> None:
     holder, builder = await holding(connect, WRITE), await connect("cron")
     async with held_up(database, builder, BUILD.text):
-        who = f"pid {builder.info.backend_pid} of postgres (cron), for "
+        who = f"pid {builder.info.backend_pid} of postgres (cron, for "
         for sql in (BUILD, BUILD_ONCE, DROP):
             with pytest.raises(RefusedError) as refused:
                 await indexes.prepare(ours, database, sql)
@@ -112,7 +112,7 @@ async def test_a_builder_of_another_index_of_the_table_is_said(
     async with held_up(database, builder, "CREATE INDEX CONCURRENTLY orders_cents ON orders (cents)"):
         prepared = await indexes.prepare(ours, database, BUILD)
         assert prepared.needed
-        assert f"waits for pid {builder.info.backend_pid} of postgres (cron)" in prepared.said
+        assert f"waits for pid {builder.info.backend_pid} of postgres (cron, for " in prepared.said
         await holder.rollback()
 
 

@@ -119,9 +119,11 @@ class Backend(NamedTuple):
     """How long its statement (of a blocker: its transaction) has lasted; None where that may not be seen."""
 
     def __str__(self) -> str:
-        who = f"pid {self.pid} of {self.user or 'an unknown user'}"
-        since = "" if self.busy_s is None else f", for {format_duration(self.busy_s)}"
-        return f"{who} ({self.application}){since}" if self.application else who + since
+        known = [self.application] if self.application else []
+        if self.busy_s is not None:
+            known.append(f"for {format_duration(self.busy_s)}")
+        more = f" ({', '.join(known)})" if known else ""
+        return f"pid {self.pid} of {self.user or 'an unknown user'}{more}"
 
 
 def who(database: "Database", backends: Sequence[Backend]) -> str:
