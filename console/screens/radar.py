@@ -13,13 +13,10 @@ from textual.strip import Strip
 
 from console.look import one_line
 from console.panels.canvas import BOLD, Canvas, joined
-from console.radar import Line, heading, is_felt, lines
+from console.panels.locked import painted, wrapped
+from console.radar import heading, is_felt, lines
 from console.run_view import RunView
 from engine.plan.sql.scripts import Script
-
-INKS = ("quiet", "warning", "error")
-"""By the weight of a line: nobody is blocked, writes are, reads are too."""
-_STEP = 2
 
 
 class RadarLines(Canvas):
@@ -50,32 +47,17 @@ class RadarLines(Canvas):
         return self.text_strip(self._lines[number] if number < len(self._lines) else Text())
 
     def _all(self) -> Iterator[Text]:
-        for role, title in (("run", "What runs"), ("rollback", "What a rollback would run")):
+        for role, means in (("run", "What runs"), ("rollback", "What a rollback would run")):
             felt = [each for each in self.scripts if each.role == role and is_felt(each)]
             if felt:
-                yield joined([(title, self.ink("primary", bold=True))])
+                yield joined([(means, self.ink("primary", bold=True))])
                 yield Text()
             for script in felt:
-                yield from self._wrapped(joined([(one_line(heading(script)), BOLD)]), 4)
+                title = joined([(one_line(heading(script)), BOLD)])
+                yield from wrapped(title, self.app.console, self._width, 4)
                 for line in lines(script):
-                    yield from self._line(line)
+                    yield from painted(line, self.ink, self.app.console, self._width)
                 yield Text()
-
-    def _line(self, line: Line) -> Iterator[Text]:
-        indent = " " * (_STEP * line.indent)
-        ink = self.ink("foreground" if line.kind == "statement" else INKS[line.weight])
-        text = joined([(indent + line.text, ink)])
-        if line.kind == "statement":
-            text.truncate(max(1, self._width), overflow="ellipsis")
-            yield text
-        else:
-            yield from self._wrapped(text, len(indent) + _STEP)
-
-    def _wrapped(self, text: Text, indent: int) -> Iterator[Text]:
-        first, *rest = text.wrap(self.app.console, max(20, self._width - indent)) or [text]
-        yield first
-        for line in rest:
-            yield Text(" " * indent).append_text(line)
 
 
 class RadarScreen(ModalScreen[None]):
