@@ -187,6 +187,24 @@ async def test_a_ledger_that_is_gone_is_replaced_by_the_record_of_transactions(
 
 
 @pytest.mark.usefixtures("table")
+async def test_a_ledger_that_has_lost_rows_never_lets_a_part_run_again(
+    job: MakeJob, database: Database
+) -> None:
+    made = job(f"{ADD}; VACUUM t; {ADD}")
+    assert isinstance(await carry_out(made), Succeeded)
+    first, second, third = job.heard.intents
+    async with somebody(database) as other:
+        await other.execute("DROP TABLE _wesley_ledger")
+        await other.execute("BEGIN")
+        cursor = await other.execute("SELECT pg_current_xact_id()::text")
+        (aborted,) = await cursor.fetchone() or ("",)
+        await other.execute("ROLLBACK")
+    for last in (first, second, Intent(part=3, parts=3, statement=ADD, xid=aborted)):
+        assert (await evidence(replace(made, intent=last))).done is None, last
+    assert (await evidence(replace(made, intent=third))).done is True
+
+
+@pytest.mark.usefixtures("table")
 async def test_a_transaction_that_was_rolled_back_is_a_certain_no(job: MakeJob, database: Database) -> None:
     async with somebody(database) as other:
         await other.execute("BEGIN")

@@ -207,6 +207,21 @@ async def test_a_server_that_need_not_keep_a_commit_is_made_to(job: MakeJob, dat
     assert "on" in made.output.tail().splitlines()
 
 
+async def test_a_script_of_comments_alone_is_done(job: MakeJob) -> None:
+    made = job("-- nothing to do here")
+    assert await carry_out(made) == Succeeded(outputs={"rows": 0})
+    assert (await evidence(made)).done is True
+
+
+async def test_without_a_schema_for_the_ledger_nothing_runs(job: MakeJob, database: Database) -> None:
+    async with somebody(database) as other:
+        await other.execute(f"ALTER DATABASE {other.info.dbname} SET search_path = ''".encode())
+    outcome = await carry_out(job("SELECT 1"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.rule, outcome.effect) == ("engine: no ledger", "none")
+    assert "no schema has been selected to create in" in outcome.reason
+
+
 # -- what is refused -----------------------------------------------------------------------------------------
 
 

@@ -208,6 +208,8 @@ async def _next_part(
         return standing._replace(why="nothing more was about to be committed")
     if intent.xid:
         return await _by_xid(connection, intent, standing)
+    if intent.part > standing.done + 1:
+        return _rows_gone(intent, standing)
     part = next((each for each in parts if each.number == intent.part and not each.transactional), None)
     if part is None:
         return standing._replace(known=False, why="the plan does not have the statement any more")
@@ -233,11 +235,20 @@ async def _by_xid(connection: "AsyncConnection[Any]", intent: Intent, standing: 
     (status,) = await cursor.fetchone() or (None,)
     if status == "committed":
         why = f"the server has transaction {intent.xid} as committed, though its ledger row is gone"
-        return standing._replace(done=standing.done + 1, by_ledger=False, why=why)
+        if intent.part == intent.parts:
+            return standing._replace(done=intent.parts, parts=intent.parts, by_ledger=False, why=why)
+        return standing._replace(known=False, why=f"{why}: another attempt would do part {intent.part} again")
     if status == "in progress":
         return standing._replace(known=False, why=f"transaction {intent.xid} is still in progress")
+    if intent.part > standing.done + 1:
+        return _rows_gone(intent, standing)
     what = f"the server has transaction {intent.xid} as aborted" if status else "nothing was committed"
     return standing._replace(why=what)
+
+
+def _rows_gone(intent: Intent, standing: Standing) -> Standing:
+    why = f"part {intent.part} was next, but rows of parts before it are gone from the ledger"
+    return standing._replace(known=False, why=why)
 
 
 def _evidence(job: Job, standing: Standing, where: str) -> Evidence:

@@ -48,6 +48,8 @@ class PostgresExecutor:
             database, parts = target_of(job), _parts(job)
         except RefusedError as refused:
             return Evidence(done=None, detail=job.output.clean(str(refused)))
+        if not parts:
+            return Evidence(done=True, detail="there is no statement in it")
         return await evidence.look(job, database, parts, end_survivors=end_survivors)
 
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:

@@ -239,7 +239,9 @@ class Session:
         self.check()
         of = f" of part {intent.part} of {intent.parts}" if intent and intent.parts > 1 else ""
         self.place, self.phase = f"COMMIT{of}", "committing"
-        await self.connection.execute("COMMIT")
+        done = await self.connection.execute("COMMIT")
+        if done.statusmessage == "ROLLBACK":  # as of a transaction in which a statement has failed
+            raise psycopg.errors.InFailedSqlTransaction("the server has rolled the transaction back")
         self.phase, self.effect = "in_transaction", "unknown"
 
     async def _recorded(self, record: Work) -> None:
