@@ -188,64 +188,58 @@ async def test_if_not_exists_never_passes_an_invalid_index(
     assert await there(database) == {"orders_note": True}
 
 
-@pytest.mark.parametrize(
-    ("existing", "wanted"),
-    [
-        ("INDEX orders_note ON orders (note)", "INDEX {} orders_note ON orders USING btree (note ASC)"),
-        (
-            "INDEX orders_note ON orders (note) WITH (fillfactor = 70)",
-            "INDEX {} orders_note ON orders (note)",
-        ),
-        (
-            "UNIQUE INDEX orders_note ON orders (lower(note) DESC, id) INCLUDE (cents) WHERE cents > 5",
-            "UNIQUE INDEX {} orders_note ON public.orders (LOWER(note) DESC NULLS FIRST, id)"
-            " INCLUDE (cents) WHERE (cents > 5)",
-        ),
-        ('INDEX "Orders by note" ON orders (note)', 'INDEX {} "Orders by note" ON orders (note)'),
-        (f"INDEX {'n' * 63} ON orders (note)", f"INDEX {{}} {'n' * 70} ON orders (note)"),
-    ],
+SAME = {
+    "INDEX orders_note ON orders (note)": "INDEX {} orders_note ON orders USING btree (note ASC)",
+    "INDEX orders_note ON orders (note) WITH (fillfactor = 70)": "INDEX {} orders_note ON orders (note)",
+    "UNIQUE INDEX orders_note ON orders (lower(note) DESC, id) INCLUDE (cents) WHERE cents > 5": (
+        "UNIQUE INDEX {} orders_note ON public.orders (LOWER(note) DESC NULLS FIRST, id)"
+        " INCLUDE (cents) WHERE (cents > 5)"
+    ),
+    'INDEX "Orders by note" ON orders (note)': 'INDEX {} "Orders by note" ON orders (note)',
+    f"INDEX {'n' * 63} ON orders (note)": f"INDEX {{}} {'n' * 70} ON orders (note)",
+}
+"""What is there, and another way to write it."""
+
+OTHERS = (
+    "INDEX orders_note ON orders (cents)",
+    "INDEX orders_note ON orders (note, id)",
+    "INDEX orders_note ON orders (note DESC)",
+    "INDEX orders_note ON orders (lower(note))",
+    'INDEX orders_note ON orders (note COLLATE "C")',
+    "INDEX orders_note ON orders (note text_pattern_ops)",
+    "INDEX orders_note ON orders (note) INCLUDE (cents)",
+    "INDEX orders_note ON orders (note) WHERE cents > 5",
+    "INDEX orders_note ON orders USING hash (note)",
+    "UNIQUE INDEX orders_note ON orders (note)",
 )
-async def test_what_is_there_as_wanted_is_not_built_again(
-    database: Database, ours: Connection, existing: str, wanted: str
-) -> None:
-    await ours.execute(f"CREATE {existing}".encode())
-    sql = statement("CREATE " + wanted.format("CONCURRENTLY IF NOT EXISTS"))
-    prepared = await indexes.prepare(ours, database, sql)
-    assert not prepared.needed
-    assert prepared.said.endswith(
-        "is there already, valid and as the statement would build it: nothing was built"
-    )
-    assert (await indexes.evidence(database, sql)).done is True
-    assert len(await there(database)) == 1
+
+
+async def test_what_is_there_as_wanted_is_not_built_again(database: Database, ours: Connection) -> None:
+    for existing, wanted in SAME.items():
+        await ours.execute(f"CREATE {existing}".encode())
+        sql = statement("CREATE " + wanted.format("CONCURRENTLY IF NOT EXISTS"))
+        prepared = await indexes.prepare(ours, database, sql)
+        assert not prepared.needed, existing
+        assert "is there already, valid and as the statement would build it" in prepared.said
+        assert (await indexes.evidence(database, sql)).done is True
+        [name] = await there(database)
+        await ours.execute(f"DROP INDEX {name}".encode())
     assert await database.look("SELECT relname FROM pg_class WHERE relname LIKE '\\_wesley%'") == []
 
 
-@pytest.mark.parametrize(
-    "existing",
-    [
-        "INDEX orders_note ON orders (cents)",
-        "INDEX orders_note ON orders (note, id)",
-        "INDEX orders_note ON orders (note DESC)",
-        "INDEX orders_note ON orders (lower(note))",
-        'INDEX orders_note ON orders (note COLLATE "C")',
-        "INDEX orders_note ON orders (note text_pattern_ops)",
-        "INDEX orders_note ON orders (note) INCLUDE (cents)",
-        "INDEX orders_note ON orders (note) WHERE cents > 5",
-        "INDEX orders_note ON orders USING hash (note)",
-        "UNIQUE INDEX orders_note ON orders (note)",
-    ],
-)
 async def test_another_index_of_that_name_is_refused_rather_than_passed_over(
-    database: Database, ours: Connection, existing: str
+    database: Database, ours: Connection
 ) -> None:
     await ours.execute("UPDATE orders SET note = id::text")
-    await ours.execute(f"CREATE {existing}".encode())
-    with pytest.raises(RefusedError, match="is another than the statement would build") as refused:
-        await indexes.prepare(ours, database, BUILD_ONCE)
-    assert refused.value.verdict.failure_class is FailureClass.PERMANENT
-    assert "CREATE " in str(refused.value)  # what is there instead
-    assert (await indexes.evidence(database, BUILD_ONCE)).done is False
-    assert await there(database) == {"orders_note": True}
+    for existing in OTHERS:
+        await ours.execute(f"CREATE {existing}".encode())
+        with pytest.raises(RefusedError, match="is another than the statement would build") as refused:
+            await indexes.prepare(ours, database, BUILD_ONCE)
+        assert refused.value.verdict.failure_class is FailureClass.PERMANENT, existing
+        assert "CREATE " in str(refused.value)  # what is there instead
+        assert (await indexes.evidence(database, BUILD_ONCE)).done is False
+        assert await there(database) == {"orders_note": True}
+        await ours.execute("DROP INDEX orders_note")
 
 
 async def test_what_cannot_be_compared_is_said(database: Database, ours: Connection) -> None:
