@@ -31,6 +31,7 @@ from console.screens.review import ReviewScreen
 from console.settings.preferences import Preferences
 from console.status_line import title_text
 from console.theming import ThemedApp
+from console.underway import adjustable, came_of, waiting
 from engine.machine import events as ev
 from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
 
@@ -198,6 +199,8 @@ class ConsoleApp(ThemedApp):
             self.run_worker(self.notices.question(event, self.view))
         elif isinstance(event, ev.DecisionRefused):
             self._tell_refused(event)
+        elif isinstance(event, ev.InterventionRefused | ev.InterventionEnded):
+            self._tell_of_intervention(event)
         elif isinstance(event, ev.CheckpointFailed):
             title = "No checkpoint could be written"
             self.notify(event.reason, title=title, severity="error", markup=False)
@@ -216,6 +219,14 @@ class ConsoleApp(ThemedApp):
         if not any(isinstance(screen, DecisionDialog) for screen in self.screen_stack):
             what = "the answer" if event.question else event.action
             self.notify(event.why, title=f"Refused: {what}", severity="warning", markup=False)
+
+    def _tell_of_intervention(self, event: ev.InterventionRefused | ev.InterventionEnded) -> None:
+        """Likewise."""
+        from console.screens.lock_wait import LockWaitDialog
+
+        if not any(isinstance(screen, LockWaitDialog) for screen in self.screen_stack):
+            done, told = came_of(event)
+            self.notify(told, title=event.task, severity="information" if done else "warning", markup=False)
 
     def _stale(self) -> None:
         if self._repaint_due is None:
@@ -302,6 +313,8 @@ class ConsoleApp(ThemedApp):
             "pause": state.operator_pause is None and not settled_on,
             "go_on": state.operator_pause is not None and not settled_on,
             "rollback": not settled_on,
+            "lock_wait": bool(waiting(state)),
+            "adjust": bool(adjustable(self.view.state)),
         }.get(action, True)
 
     def available_actions(self, screen: Screen[object]) -> list[NamedAction]:
@@ -357,6 +370,22 @@ class ConsoleApp(ThemedApp):
         from console.screens.rollback import RollbackDialog
 
         self.push_screen(RollbackDialog(self.view, actor=self.actor, to=to))
+
+    def action_lock_wait(self) -> None:
+        """Of the selected task, if that waits; else of the one that has done so for longest."""
+        from console.screens.lock_wait import LockWaitDialog
+
+        task = self._chosen_of(waiting(self.view.state))
+        self.push_screen(LockWaitDialog(self.view, task, actor=self.actor))
+
+    def action_adjust(self) -> None:
+        from console.screens.adjusting import AdjustDialog
+
+        task = self._chosen_of(adjustable(self.view.state))
+        self.push_screen(AdjustDialog(self.view, task, actor=self.actor))
+
+    def _chosen_of(self, tasks: Sequence[str]) -> str:
+        return next((task for task in tasks if task == self.run_screen.selected), tasks[0])
 
     def action_summary(self) -> None:
         self._summary_due = False

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural, rounded
 from console.run_view import RunView
+from console.underway import live, waiting
 from engine.machine.state import Question, State
 from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.durations import format_duration
@@ -52,10 +53,17 @@ class PartsLine(Widget):
 
 class StatusLine(PartsLine):
     def __init__(
-        self, view: RunView, *, now: Callable[[], datetime], speed: float, answer_key: str = "r"
+        self,
+        view: RunView,
+        *,
+        now: Callable[[], datetime],
+        speed: float,
+        answer_key: str = "r",
+        lock_key: str = "L",
     ) -> None:
         super().__init__(id="status-line")
         self.answer_key = answer_key
+        self.lock_key = lock_key
         self.view = view
         self.now = now
         self.speed = speed
@@ -74,6 +82,7 @@ class StatusLine(PartsLine):
             finish_t=self.finish_t,
             engine_gone=self.engine_gone,
             answer_key=self.answer_key,
+            lock_key=self.lock_key,
         )
 
 
@@ -119,6 +128,7 @@ def status_parts(
     finish_t: float | None = None,
     engine_gone: bool = False,
     answer_key: str = "r",
+    lock_key: str = "L",
 ) -> list[Part]:
     """The parts of the status line. `speed`: seconds of the run's clock per real second. `finish_t`: when
     the run is expected to end, on its clock."""
@@ -133,6 +143,7 @@ def status_parts(
         parts.append(Part(question_text(question), "bold", 9, shrinks=True))
         if not view.read_only:
             parts.append(Part(f"{answer_key} answers", "bold $accent", 8))
+    parts.extend(_lock_waits(view, lock_key))
     settled, total = state.settled, len(state.tasks)
     parts.append(Part(f"{settled}/{total} settled", "", 7))
     if not state.finished:
@@ -190,6 +201,19 @@ def question_text(question: Question) -> str:
     }[question.about]
     reason = one_line(question.reason)
     return f"{about}: {reason}" if reason and question.about != "doubt" else about
+
+
+def _lock_waits(view: RunView, key: str) -> list[Part]:
+    """Who blocks the task that has waited for a lock for longest."""
+    found = waiting(view.state)
+    live_one = live(view.state, found[0], view.now_t) if found else None
+    if live_one is None:
+        return []
+    mark = STATUS[TaskStatus.WAITING]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    words = f"{mark.glyph} {found[0]}{more} {live_one.words}"
+    parts = [Part(words, f"bold ${mark.colour}", 8, shrinks=True)]
+    return parts if view.read_only else [*parts, Part(f"{key} shows it", "bold $accent", 6)]
 
 
 def _activity(state: State) -> list[Part]:

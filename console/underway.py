@@ -6,11 +6,12 @@ from typing import NamedTuple
 from console.look import one_line, rounded
 from engine.machine import events as ev
 from engine.machine.state import State, TaskState, Underway
-from engine.machine.transitions import TaskStatus
+from engine.machine.transitions import SETTLED, TaskStatus
 from engine.plan.durations import format_duration
 
 PREPARED = "prepared transaction"
 IN_TRANSACTION = "idle in transaction"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LATELY_S = 3.0
 """Seconds of progress below which a rate is a guess."""
 
@@ -62,8 +63,13 @@ def doing(blocker: ev.Blocker, since_s: float) -> str:
         return "doing what this role may not see"
     if blocker.state == "active":
         verb = "waiting itself" if blocker.waits_for else "running a statement"
-        return f"{verb} for {format_duration(_whole(blocker.state_s + since_s))}"
-    return f"{one_line(blocker.state)} for {format_duration(_whole(blocker.state_s + since_s))}"
+        return f"{verb} for {aged(blocker.state_s + since_s)}"
+    return f"{one_line(blocker.state)} for {aged(blocker.state_s + since_s)}"
+
+
+def aged(seconds: float) -> str:
+    """An age that ticks no faster than it matters: seconds up to ten minutes, then minutes."""
+    return format_duration(float(int(seconds) if seconds < 600 else int(seconds) // 60 * 60))
 
 
 def wait_words(wait: ev.LockWaitChanged, since_s: float) -> str:
@@ -107,6 +113,13 @@ def tree(wait: ev.LockWaitChanged) -> list[Branch]:
     return branches
 
 
+def adjustable(state: State) -> list[str]:
+    """The backfills whose batches are still to come, those first that run."""
+    backfills = [task.id for task in state.plan.tasks if task.run.kind == "backfill"]
+    open_ones = [task for task in backfills if state.tasks[task].status not in SETTLED]
+    return sorted(open_ones, key=lambda task: task not in state.in_flight)
+
+
 # -- progress ------------------------------------------------------------------------------------------
 
 
@@ -119,6 +132,15 @@ def progress(task: TaskState) -> ev.TaskProgressed | None:
 def share(told: ev.TaskProgressed) -> float | None:
     """How much of it is done, from 0 to 1; None where that is not known."""
     return min(told.done / told.total, 1.0) if told.total else None
+
+
+def bar(told: ev.TaskProgressed, cells: int) -> str:
+    """A bar of so many cells, filled by the share that is done; empty where that is not known."""
+    done = share(told)
+    if done is None:
+        return ""
+    full, part = divmod(int(done * cells * 8), 8)
+    return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(cells, "·") + f" {int(done * 100)}%"
 
 
 def counted(told: ev.TaskProgressed) -> str:
@@ -166,6 +188,29 @@ def _two_digits(number: float) -> str:
     return f"{round(number / unit) * unit:,.0f}"
 
 
+class Live(NamedTuple):
+    """What there is to say of a task in flight besides its name: `blocked` where it waits for a lock,
+    `share` where it is known how much of it is done."""
+
+    words: str
+    blocked: bool = False
+    share: float | None = None
+
+
+def live(state: State, task_id: str, now_t: float) -> Live | None:
+    """None for a task that tells nothing, or is not in flight."""
+    task = state.tasks[task_id]
+    told = progress(task)
+    done = share(told) if told else None
+    if wait := lock_wait(task):
+        return Live(wait_words(wait, max(0.0, now_t - wait.t)), blocked=True, share=done)
+    if told is None:
+        return None
+    words = progress_words(task.underway)
+    percent = f"{int(done * 100)}% · " if done is not None else ""
+    return Live(percent + words if words else one_line(told.detail), share=done)
+
+
 # -- interventions -------------------------------------------------------------------------------------
 
 
@@ -180,6 +225,13 @@ def intervention(action: ev.Intervention, task: str, pid: int, attempt: int = 0)
     }[action]
 
 
+def came_of(event: ev.InterventionRefused | ev.InterventionEnded) -> tuple[bool, str]:
+    """Whether an intervention was made, and what came of it."""
+    if isinstance(event, ev.InterventionRefused):
+        return False, f"Refused: {event.why}. Nothing was done."
+    return event.done, f"{'Done' if event.done else 'Not done'}: {event.detail}."
+
+
 def adjusted_words(adjusted: ev.TaskAdjusted) -> str:
     """How a backfill goes on: `batches of 500, 250ms between them, held`."""
     batch = "batches as planned" if adjusted.batch is None else f"batches of {adjusted.batch:,}"
@@ -187,7 +239,3 @@ def adjusted_words(adjusted: ev.TaskAdjusted) -> str:
     if adjusted.pause_s is not None:
         pause = f"{format_duration(adjusted.pause_s)} between them" if adjusted.pause_s else "no pause"
     return ", ".join([batch, pause, *(["held"] if adjusted.held else [])])
-
-
-def _whole(seconds: float) -> float:
-    return float(int(seconds)) if seconds >= 1 else 0.0

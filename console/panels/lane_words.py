@@ -10,6 +10,7 @@ from console.outlook import Outlook
 from console.panels.canvas import BOLD, Canvas
 from console.panels.history import History, Span
 from console.run_view import RunView
+from console.underway import live, waiting
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
 
@@ -32,16 +33,26 @@ def share_words(canvas: Canvas, history: History, lanes: int) -> Words:
     return [(words, canvas.ink("quiet"))]
 
 
+def lock_words(canvas: Canvas) -> Words:
+    """Which task in flight has waited for a lock for longest, and who blocks it."""
+    state, mark = canvas.view.state, STATUS[TaskStatus.WAITING]
+    return [
+        (f"{mark.glyph} {task} {told.words}", canvas.ink(mark.colour))
+        for task in waiting(state)[:1]
+        if (told := live(state, task, canvas.view.now_t))
+    ]
+
+
 def waits_words(canvas: Canvas) -> Words:
     """What is on the frontier but held up, and why."""
     state = canvas.view.state
+    mark = STATUS[TaskStatus.WAITING]
     if not state.counts[TaskStatus.WAITING]:
         return []
-    waiting = state.with_status(TaskStatus.WAITING)
-    mark = STATUS[TaskStatus.WAITING]
-    more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    reason = one_line(state.tasks[waiting[0]].waiting_for)
-    return [(f"  {mark.glyph} {waiting[0]} waits: {reason}{more}", canvas.ink(mark.colour))]
+    held = state.with_status(TaskStatus.WAITING)
+    more = f", and {len(held) - 1} more" if len(held) > 1 else ""
+    reason = one_line(state.tasks[held[0]].waiting_for)
+    return [(f"  {mark.glyph} {held[0]} waits: {reason}{more}", canvas.ink(mark.colour))]
 
 
 def bar_words(canvas: Canvas, lane: int, span: Span) -> Words:

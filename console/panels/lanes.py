@@ -17,7 +17,7 @@ from console.panels.bars import Piece, Tiling, pieces
 from console.panels.canvas import Canvas, Row, clip, joined
 from console.panels.history import History, Span, Track
 from console.panels.lane_rows import TAILS, Line, Tail, body_rows, tail_rows
-from console.panels.lane_words import bar_words, notes, percent, share_words, waits_words
+from console.panels.lane_words import bar_words, lock_words, notes, percent, share_words, waits_words
 from console.panels.painting import Painter, Part
 from console.panels.window import Window
 from console.run_view import RunView
@@ -399,6 +399,8 @@ The mouse chooses a task; its wheel moves along the axis, and zooms with **ctrl*
         share = share_words(self, self._history, self._lanes)
         if self.has_focus and self.current:
             return self.text_strip(joined([*bar_words(self, *self.current), "    ", *share]))
+        if words := lock_words(self):
+            return self.text_strip(joined([*words, "    ", *share]))
         return self.text_strip(joined([*share, *waits_words(self)]))
 
     def on_focus(self) -> None:

@@ -14,6 +14,7 @@ from console.panels.outline import Outline
 from console.panels.picture import Width
 from console.panels.timing import elapsed, progress_of
 from console.run_view import RunView
+from console.underway import lock_wait
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.models import Task
@@ -96,6 +97,8 @@ def task_face(view: RunView, task_id: str, level: Level) -> Face:
     if status is TaskStatus.RUNNING:
         share = round(min(1.0, progress_of(view, task_id)), 2)
         tail = f"{progress_of(view, task_id):.0%}"
+        if lock_wait(view.state.tasks[task_id]):
+            mark, tail = STATUS[TaskStatus.WAITING], "lock"
     if level is Level.TIMES:
         tail = _times(view, task_id)
     name = one_line(view.by_id[task_id].name or "") if level >= Level.NAMES else ""

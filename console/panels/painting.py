@@ -7,11 +7,12 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from rich.style import Style
 
-from console.look import STATUS, TRIGGER, one_line
+from console.look import STATUS, TRIGGER, Mark, one_line
 from console.panels.axis import Axis
 from console.panels.bars import Piece
 from console.panels.canvas import Canvas, Row, clip, clip_middle
 from console.panels.history import Span, Track
+from console.underway import Live, live
 from engine.machine.transitions import TaskStatus
 
 _WASH = {TaskStatus.RUNNING: 0.45, TaskStatus.SUCCEEDED: 0.26}
@@ -19,11 +20,16 @@ _WASH = {TaskStatus.RUNNING: 0.45, TaskStatus.SUCCEEDED: 0.26}
 _TROUBLE_WASH = 0.4
 _PLAN_WASH = 0.11
 """How much colour an expected bar has."""
+_LEFT = 0.2
+"""How much colour that part of a bar has which its task has not done yet, where that is known."""
 _SECOND = 0.7
 """Every other bar has this share of its colour, so that neighbours are told apart."""
 _LEVELS = " ▁▂▃▄▅▆▇"
 _UNMARKED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.ROLLING_BACK})
 """What a bar need not be marked with at its end."""
+_APART = "  "
+_LEAST_WORDS = 6
+"""Cells below which there is no room in a bar for what its task tells."""
 _FEW = 6
 """Cells a line, at the least, for lines to be drawn through the lanes."""
 
@@ -47,6 +53,8 @@ class Painter:
         self.selected = selected
         self.lines: dict[int, tuple[str, Style]] = {}
         """The lines through all lanes but that at now, by their cells."""
+        state, now_t = canvas.view.state, canvas.view.now_t
+        self._live = {task: told for task in state.in_flight if (told := live(state, task, now_t))}
         self._tasks = canvas.view.by_id
         self._critical = canvas.view.graph.critical
 
@@ -88,7 +96,7 @@ class Painter:
         self.put(row, cell, mark.glyph, self._lit(mark.colour) if lit else style)
 
     def _bar(self, row: Row, piece: Piece, span: Span, part: Part) -> None:
-        mark, canvas = STATUS[span.status], self.canvas
+        mark, canvas = self._mark(span), self.canvas
         waits = span.status is TaskStatus.WAITING
         lit = span.task == self.selected and not waits
         if lit:
@@ -102,6 +110,19 @@ class Painter:
         row.put(at, ("░" if waits else " ") * room, style)
         self._edge(row, piece, span, style)
         row.put(at + 1, self._words(span, self._room(piece), part), style)
+        told = self._told(span)
+        if told and told.share is not None:
+            left = canvas.ink("foreground", bold=True) + canvas.wash(mark.colour, _LEFT)
+            row.tint(at + round(room * told.share), at + room, left)
+
+    def _told(self, span: Span) -> Live | None:
+        """What the task tells while it runs, if this is where it does."""
+        return self._live.get(span.task) if span.attempt and span.end is None else None
+
+    def _mark(self, span: Span) -> Mark:
+        """That of its status; of waiting, where the attempt does nothing but wait for a lock."""
+        told = self._told(span)
+        return STATUS[TaskStatus.WAITING if told and told.blocked else span.status]
 
     def _edge(self, row: Row, piece: Piece, span: Span, style: Style) -> None:
         wide = piece.end - piece.begin > 1 and span.start >= self.axis.start
@@ -149,7 +170,11 @@ class Painter:
             if span and span.start > now:
                 self._edge(row, piece, span, style)
             if span and (span.start > now or not self._named_before(span, now)):
-                row.put(self.left + piece.begin + 1, self._words(span, self._room(piece), part), style)
+                text = self._words(span, self._room(piece), part)
+                told = self._live.get(span.task) if span.start <= now and not part.row else None
+                if told and (left := self._room(piece) - cell_len(text) - len(_APART)) >= _LEAST_WORDS:
+                    text += _APART + clip(told.words, left)
+                row.put(self.left + piece.begin + 1, text, style)
 
     def _named_before(self, span: Span, now: float) -> bool:
         """Whether there is room for the name of a bar in that part of it that lies before now."""
@@ -158,18 +183,25 @@ class Painter:
     # -- words -------------------------------------------------------------------------------------
 
     def _words(self, span: Span, room: int, part: Part) -> str:
-        """What a bar is called, or in its second row the title of its task, in at most `room` cells."""
+        """What a bar is called, and what its task tells while it runs; in its second row that, or the title
+        of the task. In at most `room` cells."""
+        told = self._told(span)
+        if part.row and told:
+            return clip(told.words, room) if room > 3 else ""
         if part.row:
             task = self._tasks.get(span.task)
             title = one_line(task.name or "") if task else ""
             return clip(title, room) if title != span.task and room > 3 else ""
-        return fitted(self._glyphs(span), span.task, room)
+        name = fitted(self._glyphs(span), span.task, room)
+        left = room - cell_len(name) - len(_APART)
+        more = told and part.rows == 1 and left >= _LEAST_WORDS
+        return name + _APART + clip(told.words, left) if told and more else name
 
     def _glyphs(self, span: Span) -> str:
         """What goes before the name of a bar."""
         runs = span.attempt and span.end is None
         again = f"↻{span.attempt} " if span.attempt > 1 else ""
-        return (f"{STATUS[span.status].glyph} " if runs else "") + again
+        return (f"{self._mark(span).glyph} " if runs else "") + again
 
     def names(self, row: Row, pieces: Sequence[Piece], first: int, last: int) -> None:
         """The names of bars that do not have theirs inside, in the cells from `first` up to `last` below them
@@ -180,12 +212,15 @@ class Painter:
             key=lambda piece: (piece.status in (TaskStatus.SUCCEEDED, TaskStatus.WAITING), piece.begin)
         )
         for piece in nameless:
-            span = piece.spans[0]
+            span, told = piece.spans[0], self._told(piece.spans[0])
             text = self._glyphs(span) + span.task
-            if self._take(free, piece.begin - first, cell_len(text) + 1):
+            texts = [text + _APART + told.words, text] if told else [text]
+            at = piece.begin - first
+            text = next((each for each in texts if self._take(free, at, cell_len(each) + 1)), "")
+            if text:
                 coming = not span.attempt
                 quiet = coming or piece.status is TaskStatus.SUCCEEDED
-                style = self.canvas.ink("quiet" if quiet else STATUS[piece.status].colour)
+                style = self.canvas.ink("quiet" if quiet else self._mark(span).colour)
                 if span.task == self.selected:
                     style = self.canvas.ink("foreground", bold=True)
                 row.put(self.left + piece.begin, text, style)

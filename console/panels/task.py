@@ -1,6 +1,7 @@
 """The selected task: what it runs, what it waits for, its attempts, and the end of its output."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, repeat
 from typing import ClassVar
 
@@ -15,13 +16,31 @@ from console.look import CRITICAL, STATUS, one_line, plural
 from console.messages import OutputRequested
 from console.panels.canvas import BOLD, Canvas, clip_middle, joined, printable
 from console.panels.code import highlighted
+from console.panels.locked import Radar, painted
 from console.panels.timing import elapsed
 from console.panels.why import why
+from console.underway import (
+    adjusted_words,
+    aged,
+    bar,
+    counted,
+    culprits,
+    doing,
+    lock_wait,
+    pace_words,
+    progress,
+    tree,
+    what_for,
+    who,
+)
+from engine.machine.events import LockWaitChanged
 from engine.machine.state import Attempt
+from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.models import Action, Task
 
 _LABEL = 11
+_BAR = 30
 _LEAST_OUTPUT = 6
 """Lines of output that are shown however little room there is."""
 _ATTEMPTS = 5
@@ -47,6 +66,10 @@ class and rule of each failure, and the end of its output, which follows while t
     task_id: str | None = None
     _lines: Sequence[Text] = ()
     _code: tuple[str, Text] | None = None
+
+    @cached_property
+    def _radar(self) -> Radar:
+        return Radar()
 
     def select_task(self, task_id: str | None) -> None:
         if task_id != self.task_id:
@@ -126,10 +149,44 @@ class and rule of each failure, and the end of its output, which follows while t
         lines = self._wrapped(joined(title), 2)
         if task.name:
             lines += self._wrapped(joined([(one_line(task.name), self.ink("foreground"))]))
-        reason = one_line(why(self.view, task.id))
+        wait = lock_wait(self.view.state.tasks[task.id])
+        reason = f"{what_for(wait)}{_try(wait)}" if wait else one_line(why(self.view, task.id))
         if reason:
-            lines += self._wrapped(joined([(reason, self.ink(mark.colour))]))
-        return [*lines, Text()]
+            colour = STATUS[TaskStatus.WAITING].colour if wait else mark.colour
+            lines += self._wrapped(joined([(reason, self.ink(colour))]))
+        return [*lines, *(self._blockers(wait) if wait else ()), *self._progress(task), Text()]
+
+    def _blockers(self, wait: LockWaitChanged) -> Iterator[Text]:
+        """Who blocks it, those who keep everybody waiting in bold."""
+        since_s = max(0.0, self.view.now_t - wait.t)
+        first = {each.pid for each in culprits(wait)}
+        quiet = self.ink("quiet")
+        for branch in tree(wait):
+            blocker = branch.blocker
+            bold = blocker.pid in first
+            head = joined([(branch.stem, quiet), (who(blocker), self.ink("foreground", bold=bold))])
+            yield head
+            if not branch.again:
+                told = f"{doing(blocker, since_s)} (open {aged(blocker.age_s + since_s)})"
+                style = self.ink(STATUS[TaskStatus.WAITING].colour) if bold else quiet
+                yield joined([(branch.below, quiet), (told, style)])
+
+    def _progress(self, task: Task) -> Iterator[Text]:
+        """How far it is, how fast, and how an operator has set it to go."""
+        state = self.view.state.tasks[task.id]
+        if told := progress(state):
+            if drawn := bar(told, min(_BAR, self.room.width - len(" 100%"))):
+                yield joined([(drawn, self.ink(STATUS[state.status].colour))])
+            for words, colour in (
+                (" · ".join(filter(None, (counted(told), pace_words(state.underway)))), "foreground"),
+                (f"held: {told.held}" if told.held else "", STATUS[TaskStatus.WAITING].colour),
+                (told.detail, "quiet"),
+            ):
+                if words:
+                    yield from self._wrapped(joined([(one_line(words), self.ink(colour))]), 2)
+        if made := state.adjusted:
+            said = f"set by {one_line(made.actor)}: {adjusted_words(made)}"
+            yield from self._wrapped(joined([(said, self.ink("quiet"))]), 2)
 
     def _definition(self, task: Task) -> list[Text]:
         lines: list[Text] = []
@@ -138,6 +195,9 @@ class and rule of each failure, and the end of its output, which follows while t
             if tasks:
                 lines += self._tasks(label, tasks)
         lines += self._field("about", ", ".join(self._about(task)))
+        for label, locked in self._radar.of(self.view.plan, task.id):
+            told = [painted(line, self.ink, self.app.console, self.room.width - _LABEL) for line in locked]
+            lines += self._labelled(label, chain.from_iterable(told))
         held = [f"lock {lock}" for lock in task.locks]
         held += [f"{units} of {pool}" for pool, units in task.uses.items()]
         if held:
@@ -254,6 +314,10 @@ class and rule of each failure, and the end of its output, which follows while t
         text = self.ink("foreground")
         said = [joined([(printable(line).rstrip("\n"), text)]) for line in shown]
         return [heading, *said, Text()]
+
+
+def _try(wait: LockWaitChanged) -> str:
+    return f", try {wait.tries + 1}" if wait.tries else ""
 
 
 def _brief(action: Action) -> str:

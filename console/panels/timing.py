@@ -1,6 +1,7 @@
 """Times of tasks in words and shares, on the run's clock."""
 
 from console.run_view import RunView
+from console.underway import progress, share
 from engine.machine.state import Attempt
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
@@ -13,8 +14,12 @@ def elapsed(view: RunView, attempt: Attempt) -> float:
 
 
 def progress_of(view: RunView, task_id: str) -> float:
-    """How much of its expected duration a running task has used: 0 to 1, and above where it takes longer."""
-    attempt = view.state.tasks[task_id].last
+    """How far a running task is, where it tells that; else how much of its expected duration it has used: 0
+    to 1, and above where it takes longer."""
+    task = view.state.tasks[task_id]
+    attempt, told = task.last, progress(task)
+    if told and (done := share(told)) is not None:
+        return done
     expected = view.graph.expected_s[task_id]
     if attempt is None or expected <= 0:
         return 0.0

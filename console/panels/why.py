@@ -3,6 +3,7 @@
 from console.look import plural
 from console.run_view import RunView
 from console.sentences import some_of
+from console.underway import lock_wait, wait_words
 from engine.machine.transitions import SATISFIED, RunStatus, TaskStatus
 from engine.plan.durations import format_duration
 
@@ -17,6 +18,8 @@ def why(view: RunView, task_id: str) -> str:
     if task.status is TaskStatus.WAITING:
         due = max(0.0, (task.due_t or 0.0) - view.now_t)
         return task.waiting_for + (f"; again in {format_duration(due)}" if task.due_t is not None else "")
+    if wait := lock_wait(task):
+        return wait_words(wait, max(0.0, view.now_t - wait.t))
     if task.status is TaskStatus.BLOCKED:
         return f"blocked by {task.blocked_by}"
     if task.status is TaskStatus.IN_DOUBT:

@@ -77,7 +77,13 @@ class RunScreen(FindingScreen):
         self.zoomed = ""
         self._selected = ""
         self._following = True
-        self.status_line = StatusLine(view, now=now, speed=speed, answer_key=first_key("answer", keymap))
+        self.status_line = StatusLine(
+            view,
+            now=now,
+            speed=speed,
+            answer_key=first_key("answer", keymap),
+            lock_key=first_key("lock_wait", keymap),
+        )
         self.graph = FrontierGraph(view, id="graph", classes="panel")
         self.graph.keymap = keymap
         self.finder = Finder(view)
@@ -114,6 +120,10 @@ class RunScreen(FindingScreen):
         self._arrange()
         if not self._selected:
             self.select_task(self.view.graph.critical_path[0])
+
+    @property
+    def selected(self) -> str:
+        return self._selected
 
     def refresh_view(self) -> None:
         self.lanes_panel.styles.height = "1fr" if self.zoomed else self._lanes_height()
