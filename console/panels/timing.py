@@ -1,5 +1,7 @@
 """Times of tasks in words and shares, on the run's clock."""
 
+import math
+
 from console.run_view import RunView
 from console.underway import progress, share
 from engine.machine.state import Attempt
@@ -19,7 +21,7 @@ def progress_of(view: RunView, task_id: str) -> float:
     task = view.state.tasks[task_id]
     attempt, told = task.last, progress(task)
     if told and (done := share(told)) is not None:
-        return done
+        return math.floor(done * 100) / 100  # as it is told elsewhere: 100 % is said of nothing less
     expected = view.graph.expected_s[task_id]
     if attempt is None or expected <= 0:
         return 0.0

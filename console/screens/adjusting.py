@@ -123,9 +123,9 @@ class AdjustDialog(ModalScreen[None]):
             self._row("batch", "rows a batch", f"{batch:,.0f}", f"{planned.batch:,}"),
             self._row("pause", "pause between them", format_duration(pause), format_duration(planned.pause)),
         ]
-        held = ("held: nothing is written until it goes on", "bold $warning")
-        goes = ("no", "")
-        rows.append(Content.assemble(f"  {'held back':<{_LABEL}}", held if draft.held else goes))
+        held = ("   held   nothing is written until it goes on", "bold $warning")
+        goes = (f"{'no':^9}", "bold")
+        rows.append(Content.assemble(f"  {'held back':<{_LABEL + 2}}", held if draft.held else goes))
         return Content("\n").join(rows)
 
     def _row(self, dial: _Dial, label: str, value: str, planned: str) -> Content:
@@ -138,16 +138,16 @@ class AdjustDialog(ModalScreen[None]):
             ("◂ " if chosen else "  ", "$accent"),
             (f"{value:^9}", "bold $warning" if changed else "bold"),
             (" ▸" if chosen else "  ", "$accent"),
-            (f"   the plan says {planned}" + (", not applied yet" if changed else ""), "$quiet"),
+            (f"   planned: {planned}" + (", not set yet" if changed else ""), "$quiet"),
         )
 
     def _hints(self) -> Iterator[Hint]:
         yield Hint("←→", "change")
         if self._draft != self.setting:
             yield Hint("enter", "apply", "screen.apply")
-        yield Hint("h", "go on" if self.setting.held else "hold it back now", "screen.hold")
+        yield Hint("h", "go on" if self.setting.held else "hold now", "screen.hold")
         yield Hint("p", "as planned", "screen.as_planned")
-        yield Hint("esc", "leave it", "screen.back")
+        yield Hint("esc", "leave", "screen.back")
 
     # -- keys ----------------------------------------------------------------------------------------
 

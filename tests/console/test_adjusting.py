@@ -45,8 +45,8 @@ def test_it_tells_how_far_it_is_and_what_it_goes_by() -> None:
         assert "68%" in progress
         assert "412,000 of about 600,000 rows · 2,400/s · held: replication lag 12s" in progress
         assert rows(pilot) == [
-            "▸ rows a batch ◂ 1,000 ▸ the plan says 1,000",
-            "pause between them 50ms the plan says 50ms",
+            "▸ rows a batch ◂ 1,000 ▸ planned: 1,000",
+            "pause between them 50ms planned: 50ms",
             "held back no",
         ]
 
@@ -58,7 +58,7 @@ def test_one_key_holds_it_back_and_lets_it_go_on() -> None:
         await pilot.press("h")
         scene.tell(ev.TaskAdjusted, task=FILLS, held=True, actor="ana")
         pilot.app.screen.refresh_view()  # type: ignore[attr-defined]
-        assert rows(pilot)[2] == "held back held: nothing is written until it goes on"
+        assert rows(pilot)[2] == "held back held nothing is written until it goes on"
         await pilot.press("h")
 
     assert at(act) == [adjust(held=True), adjust(held=False)]
@@ -68,14 +68,14 @@ def test_what_is_turned_is_set_by_enter_and_not_before() -> None:
     async def act(pilot: Pilot[None], scene: Scene) -> None:
         await pilot.press("left", "left", "down", "right")
         assert rows(pilot)[:2] == [
-            "rows a batch 200 the plan says 1,000, not applied yet",
-            "▸ pause between them ◂ 100ms ▸ the plan says 50ms, not applied yet",
+            "rows a batch 200 planned: 1,000, not set yet",
+            "▸ pause between them ◂ 100ms ▸ planned: 50ms, not set yet",
         ]
         assert scene.reports == []
         await pilot.press("enter")
         scene.tell(ev.TaskAdjusted, task=FILLS, batch=200, pause_s=0.1, actor="ana")
         pilot.app.screen.refresh_view()  # type: ignore[attr-defined]
-        assert "not applied" not in said(pilot, "#dials")
+        assert "not set yet" not in said(pilot, "#dials")
         await pilot.press("enter")
 
     assert at(act) == [adjust(batch=200, pause_s=0.1)]
