@@ -64,6 +64,17 @@ async def test_a_failure_leaves_neither_effect_nor_row(job: MakeJob, database: D
     assert job.heard.intents == []
 
 
+async def test_an_error_is_placed_as_well_as_the_server_knows_it(job: MakeJob) -> None:
+    outcome = await carry_out(job("SELECT 1;\n\nSELECT 2,\n  a\nFROM nowhere"))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith(
+        "statement 2 of 2 (line 3), `SELECT 2, a FROM nowhere`, at line 5: relation"
+    )
+    made = job("DO $$\nBEGIN\n  PERFORM 1 / 0;\nEND $$", attempt=2)
+    await carry_out(made)
+    assert "CONTEXT: " in made.output.tail() and "inline_code_block line 3 at PERFORM" in made.output.tail()
+
+
 async def test_a_constraint_that_fails_at_commit_leaves_nothing(job: MakeJob, database: Database) -> None:
     async with somebody(database) as other:
         await other.execute("CREATE TABLE t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)")

@@ -111,7 +111,7 @@ async def test_what_is_there_already_is_asked_about(
     outcome = await carry_out(job(sql))
     assert isinstance(outcome, Failed)
     assert (outcome.sqlstate, outcome.failure_class) == (sqlstate, P)
-    assert "already applied?" in outcome.reason
+    assert f"({named(sqlstate)}). Was it already applied?" in outcome.reason
 
 
 async def test_a_serialization_failure(job: MakeJob, database: Database) -> None:

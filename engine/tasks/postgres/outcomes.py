@@ -10,6 +10,7 @@ from engine.tasks.base import Failed, InDoubt, Outcome, cancelled
 from engine.tasks.classify import Verdict, failed
 from engine.tasks.postgres.sqlstates import (
     LOCK_WAITS,
+    advice,
     by_sqlstate,
     in_doubt,
     is_lost,
@@ -43,7 +44,7 @@ def outcome_of(session: "Session", problem: Problem) -> Outcome:
     if _ended(session, problem):
         return _ended_outcome(session)
     reason = _reason(session, problem)
-    job.output.note(f"error: {reason}")
+    job.output.note(f"error: {reason}{_context(problem)}")
     if job.purpose != "verify" and in_doubt(problem, session.phase):
         return InDoubt(reason=job.output.clean(f"{reason}; nobody saw whether it took effect"))
     if isinstance(problem, RefusedError):
@@ -92,7 +93,14 @@ def _reason(session: "Session", problem: Problem) -> str:
     if sqlstate in LOCK_WAITS and session.lock_waited_s:
         tries = f"{session.tries} tries" if session.tries > 1 else "one try"
         waited = f"; given up after {tries} in {format_duration(session.lock_waited_s)}"
-    return f"{session.place}: {told(problem)}{code}{waited}{_left(session)}"
+    asked = f". {advice(problem)}" if advice(problem) else ""
+    return f"{session.place}: {told(problem)}{code}{waited}{_left(session)}{asked}"
+
+
+def _context(problem: Problem) -> str:
+    """Where in functions it happened: many lines sometimes, and so for the output only."""
+    context = problem.diag.context if isinstance(problem, psycopg.Error) else None
+    return f"\nCONTEXT: {context}" if context else ""
 
 
 def _left(session: "Session") -> str:

@@ -128,7 +128,13 @@ class Session:
         self.check()
         self._notices = 0
         self.note(f"{statement.number}: {statement.summary(80)}")
-        result = await results.read(self.connection, statement.text)
+        try:
+            result = await results.read(self.connection, statement.text)
+        except psycopg.Error as error:
+            if position := int(error.diag.statement_position or 0):
+                line = statement.line + statement.text.count("\n", 0, position - 1)
+                self.place += f", at line {line}" if line != statement.line else ""
+            raise
         if self._notices > NOTICES_SHOWN:
             self.note(f"({self._notices - NOTICES_SHOWN:,} more notices)")
         self.note(result.text(self.job.output.clean))

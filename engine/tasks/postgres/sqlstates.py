@@ -135,7 +135,7 @@ def named(sqlstate: str) -> str:
 
 
 def told(error: BaseException) -> str:
-    """What the server said, in one line: message, detail and hint. Where it asks for it, what to look at."""
+    """What the server said, in one line: message, detail and hint."""
     diag = error.diag if isinstance(error, psycopg.Error) else None
     if diag is None or not diag.message_primary:
         return " ".join(str(error).split()) or type(error).__name__
@@ -144,9 +144,14 @@ def told(error: BaseException) -> str:
         f"DETAIL: {diag.message_detail}" if diag.message_detail else "",
         f"HINT: {diag.message_hint}" if diag.message_hint else "",
     ]
-    if diag.sqlstate in ALREADY_THERE:
-        parts.append(
-            "Was it already applied? If what is there is what the task makes, answer that it is done; "
-            "if not, make way for it and retry"
-        )
     return "; ".join(" ".join(part.split()) for part in parts if part)
+
+
+def advice(error: BaseException) -> str:
+    """What to look at, where an error is as likely to mean that there is nothing wrong; else empty."""
+    if isinstance(error, psycopg.Error) and error.sqlstate in ALREADY_THERE:
+        return (
+            "Was it already applied? If what is there is what the task makes, assert that the task is done; "
+            "if not, move it out of the way and retry"
+        )
+    return ""
