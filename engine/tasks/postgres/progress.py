@@ -78,11 +78,23 @@ _STEPS: dict[str, dict[str, _Step]] = {
 }
 """By view (pg_stat_progress_…) and phase."""
 
-_SINCE = {"copy": 140000}
-"""The version of the server that a view is there from, where there are older ones."""
+_COMMANDS = {
+    "CREATE INDEX": "create_index",
+    "VACUUM": "vacuum",
+    "ANALYZE": "analyze",
+    "CLUSTER": "cluster",
+    "COPY": "copy",
+}
+"""Commands as the server calls them, with their view."""
+_SINCE = {"COPY": 140000}
+"""The version of the server that reports a command, where there are older ones."""
+
+# The views themselves take four times as long to look into, and most statements are in none of them.
+_UNDER_WAY = """
+SELECT command FROM unnest(%s::text[]) command, pg_stat_get_progress_info(command) info WHERE info.pid = %s"""
 
 _LOOK = """
-SELECT '{view}', coalesce(p.relid::regclass::text, ''), {index}, to_jsonb(p)
+SELECT coalesce(p.relid::regclass::text, ''), {index}, to_jsonb(p)
 FROM pg_stat_progress_{view} p WHERE p.pid = %s"""
 
 _LOCKER = """
@@ -108,20 +120,21 @@ async def watch(database: "Database", pid: int, job: Job) -> None:
     """Tell `job.progress` how far the statement of backend `pid` is: index builds, VACUUM, ANALYZE, CLUSTER
     and COPY. Silent while there is nothing to tell, and while the server cannot be asked. Runs until it is
     cancelled."""
-    query = " UNION ALL ".join(
-        _LOOK.format(view=view, index="p.index_relid::regclass::text" if view == "create_index" else "''")
-        for view in _STEPS
-        if database.version >= _SINCE.get(view, 0)
-    )
+    commands = [command for command in _COMMANDS if database.version >= _SINCE.get(command, 0)]
     while True:
         rest_s = LOOK_EVERY_S
         try:
-            rows = await database.look(query, (pid,) * query.count("%s"))
-            for row in rows:
-                job.progress(await _progress(database, _Seen(*row), job))
+            for (command,) in await database.look(_UNDER_WAY, (commands, pid)):
+                await _tell(database, pid, job, _COMMANDS[command])
         except psycopg.Error:
             rest_s = _REST_S
         await anyio.sleep(rest_s)
+
+
+async def _tell(database: "Database", pid: int, job: Job, view: str) -> None:
+    index = "coalesce(p.index_relid::regclass::text, '')" if view == "create_index" else "''"
+    for row in await database.look(_LOOK.format(view=view, index=index), (pid,)):
+        job.progress(await _progress(database, _Seen(view, *row), job))
 
 
 async def _progress(database: "Database", seen: _Seen, job: Job) -> Progress:
