@@ -6,6 +6,7 @@ waits in `pg_advisory_lock` holds a snapshot, and so deadlocks with a concurrent
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ _ANSWER_S = 5.0
 _TRY = f"""
 SELECT pg_try_advisory_lock({KEY[0]}, {KEY[1]}), pg_backend_pid(),
   (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"""
+_RELEASE = f"SELECT pg_advisory_unlock({KEY[0]}, {KEY[1]})"
 _HOLDER = f"""
 SELECT pid, usename, application_name, coalesce(host(client_addr), ''), backend_start
 FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -124,7 +126,8 @@ class Guard:
         told = ""
         while True:
             await anyio.sleep(_KEEP_S)
-            await self.is_held()
+            with anyio.CancelScope(shield=True):  # a look that is cut off would cost the connection
+                await self.is_held()
             if self.problem != told:
                 told = self.problem
                 self._notify(f"target `{self._database.name}`: {told or 'the migration lock is held again'}")
@@ -149,8 +152,13 @@ class Guard:
 
     async def close(self) -> None:
         """Give the lock back, if it is held. Nobody may be watching over it any more."""
-        self.problem = "the migration lock was given back"
+        import psycopg
+
+        held, self.problem = not self.problem, "the migration lock was given back"
         if self._connection:
+            if held:  # closing would give it back, too, but only when the server comes to notice
+                with suppress(psycopg.Error):
+                    await self._connection.execute(_RELEASE.encode())
             await self._connection.close()
 
     @property
@@ -175,10 +183,16 @@ class Guard:
 
     async def _is_ours(self) -> bool:
         """Whether the backend that has taken the lock is the one that still answers."""
+        import psycopg
+
         if self._connection is None or self._connection.closed:
             return False
-        cursor = await self._connection.execute("SELECT pg_backend_pid()")
-        row = await cursor.fetchone()
+        try:
+            cursor = await self._connection.execute("SELECT pg_backend_pid()")
+            row = await cursor.fetchone()
+        except psycopg.Error:
+            await self._drop()
+            return False
         return row is not None and row[0] == self.identity[0]
 
     async def _drop(self) -> None:
