@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -100,11 +100,12 @@ async def _talk(
             severed.set()
 
     async def down() -> None:
-        while data := await server.read(1 << 20):
-            if not due:
-                to_client.write(data)
-            elif data[-6:-1] == _READY:
-                break
+        with suppress(ConnectionError):  # a backend that is ended leaves what it has not read
+            while data := await server.read(1 << 20):
+                if not due:
+                    to_client.write(data)
+                elif data[-6:-1] == _READY:
+                    break
         severed.set()
 
     pumps = [asyncio.create_task(up()), asyncio.create_task(down())]
