@@ -239,3 +239,48 @@ async def test_a_build_behind_a_transaction_leaves_that_in_place(
     assert isinstance(await carry_out(job(script, attempt=2)), Succeeded)
     assert await there(database) == {"orders_note": True}
     assert await database.look("SELECT count(*) FROM orders") == [(3,)]
+
+
+async def test_a_detached_partition_is_finished_by_another_attempt(
+    database: Database, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute(
+        "CREATE TABLE parts (id int) PARTITION BY RANGE (id);"
+        "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)"
+    )
+    await holder.execute("BEGIN; SELECT * FROM parts")
+    detach = "ALTER TABLE parts DETACH PARTITION part CONCURRENTLY"
+    under, made = Under(), job(detach, grace_s=0.2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+        await waits(database, made)
+        made.stop.set()
+    assert isinstance(under.outcome, Cancelled)
+    assert under.outcome.effect == "unknown"
+    assert "partition part is half detached" in under.outcome.reason
+    await holder.rollback()
+    again = job(detach, attempt=2, intent=job.heard.intents[-1])
+    assert isinstance(await carry_out(again), Succeeded)
+    assert "finished with FINALIZE" in again.output.tail()
+    assert await database.look("SELECT 1 FROM pg_inherits WHERE inhrelid = 'part'::regclass") == []
+    assert (await PostgresExecutor().evidence(again)).done is True
+
+
+async def test_a_drop_that_is_stopped_is_told_and_done_by_another_attempt(
+    database: Database, holder: Connection, job: MakeJob
+) -> None:
+    await holder.execute("CREATE INDEX orders_note ON orders (note)")
+    await holder.execute("BEGIN; SELECT * FROM orders")
+    drop = "DROP INDEX CONCURRENTLY orders_note"
+    under, made = Under(), job(drop, grace_s=0.2)
+    async with anyio.create_task_group() as group:
+        group.start_soon(under.carry_out, made)
+        await waits(database, made)
+        made.stop.set()
+    assert isinstance(under.outcome, Cancelled)
+    assert under.outcome.effect == "unknown"
+    assert "index public.orders_note is half dropped" in under.outcome.reason
+    assert await there(database) == {"orders_note": False}
+    await holder.rollback()
+    assert isinstance(await carry_out(job(drop, attempt=2)), Succeeded)
+    assert await there(database) == {}
