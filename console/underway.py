@@ -234,6 +234,8 @@ def came_of(event: ev.InterventionRefused | ev.InterventionEnded) -> tuple[bool,
 
 def adjusted_words(adjusted: ev.TaskAdjusted) -> str:
     """How a backfill goes on: `batches of 500, 250ms between them, held`."""
+    if adjusted.batch is None and adjusted.pause_s is None:
+        return "held" if adjusted.held else "as planned"
     batch = "batches as planned" if adjusted.batch is None else f"batches of {adjusted.batch:,}"
     pause = "pauses as planned"
     if adjusted.pause_s is not None:

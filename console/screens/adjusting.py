@@ -101,10 +101,17 @@ class AdjustDialog(ModalScreen[None]):
 
     def _show(self) -> None:
         if self.setting != self._drafted_on:
-            self._draft = self._drafted_on = self.setting
+            self._draft, self._drafted_on = self._carried_over(self.setting), self.setting
         self.query_one("#progress", Static).update(self._progress())
         self.query_one("#dials", Static).update(self._dials())
         self.query_one(Hints).show(self._hints())
+
+    def _carried_over(self, now: Setting) -> Setting:
+        """What has been turned and is not set yet, on top of what it goes by now."""
+        draft, before = self._draft, self._drafted_on
+        batch = now.batch if draft.batch == before.batch else draft.batch
+        pause = now.pause if draft.pause == before.pause else draft.pause
+        return Setting(batch, pause, now.held)
 
     def _progress(self) -> Content:
         task = self.view.state.tasks[self.task_id]

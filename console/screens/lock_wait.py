@@ -171,7 +171,7 @@ class LockWaitDialog(ModalScreen[None]):
         self.query_one("#branches", Static).update(self._branches())
         self.query_one("#tree").display = not self._over
         self._part("#query", "" if self._over or offer else _ran(self.shown.blocker))
-        panel.border_title = f" Confirm: {offer.title} " if offer else " What now? "
+        panel.border_title = f" Confirm: {offer.title} " if offer else "" if self._over else " What now? "
         self._part("#notice", self._standing())
         rows = self.query_one("#offers", Static)
         rows.display = offer is None and self._idle
@@ -195,8 +195,9 @@ class LockWaitDialog(ModalScreen[None]):
         return " ".join(filter(None, (self._notice, over)))
 
     def _ours(self) -> Content:
-        mark = STATUS[TaskStatus.RUNNING if self._over else TaskStatus.WAITING]
-        tries = f", try {self._wait.tries + 1}" if self._wait.tries else ""
+        status = self.view.state.tasks[self.task_id].status if self._over else TaskStatus.WAITING
+        mark = STATUS[status]
+        tries = f", try {self._wait.tries + 1}" if self._wait.tries and not self._over else ""
         purpose = "the rollback of " if self._wait.purpose == "rollback" else ""
         attempt = f"   attempt {self._wait.attempt}{tries}, pid {self._wait.pid}"
         return Content.assemble(

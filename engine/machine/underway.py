@@ -161,10 +161,10 @@ def refusal(state: State, report: rep.Intervene) -> str:
     blockers = wait.blockers if wait else ()
     shown = next((each for each in blockers if each.pid == report.pid), None)
     if wait is None or shown is None or shown.started != report.backend_started:
-        return f"backend {report.pid} does not block {report.task} any more"
+        return f"pid {report.pid} does not block {report.task} any more"
     if wait.seq > report.on_seq:
         return f"what blocks {report.task} has just changed: look again"
-    return f"backend {report.pid} works for {shown.own_task} of this run" if shown.own_task else ""
+    return f"pid {report.pid} works for {shown.own_task} of this run" if shown.own_task else ""
 
 
 def on_intervened(machine: "Machine", report: rep.Intervened) -> None:

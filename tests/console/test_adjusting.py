@@ -81,11 +81,14 @@ def test_what_is_turned_is_set_by_enter_and_not_before() -> None:
     assert at(act) == [adjust(batch=200, pause_s=0.1)]
 
 
-def test_holding_it_sets_nothing_else_that_was_turned() -> None:
+def test_holding_it_sets_nothing_else_that_was_turned_and_forgets_nothing() -> None:
     async def act(pilot: Pilot[None], scene: Scene) -> None:
-        await pilot.press("right", "h")
+        await pilot.press("left", "h")
+        scene.tell(ev.TaskAdjusted, task=FILLS, held=True, actor="ana")
+        pilot.app.screen.refresh_view()  # type: ignore[attr-defined]
+        await pilot.press("enter")
 
-    assert at(act) == [adjust(held=True)]
+    assert at(act) == [adjust(held=True), adjust(batch=500, held=True)]
 
 
 def test_back_to_the_plan() -> None:

@@ -114,6 +114,7 @@ KNOWN = [
         event(ev.TaskAdjusted, task="load", batch=500, pause_s=0.0, held=True, actor="ana"),
         "ana adjusted load: batches of 500, no pause, held",
     ),
+    (event(ev.TaskAdjusted, task="load", held=True, actor="ana"), "ana adjusted load: held"),
     (
         event(ev.TaskAdjusted, task="load", pause_s=0.25, actor="ana"),
         "ana adjusted load: batches as planned, 250ms between them",

@@ -141,14 +141,14 @@ def test_ending_ones_own_attempt_needs_no_blocker(run: Asking) -> None:
 
 
 def test_a_backend_that_blocks_no_more_is_left_alone(run: Asking) -> None:
-    assert run.blocked_by(SIBLING).intervene().refusals == ["backend 4711 does not block a any more"]
-    assert run.blocked_by().intervene().refusals[1:] == ["backend 4711 does not block a any more"]
+    assert run.blocked_by(SIBLING).intervene().refusals == ["pid 4711 does not block a any more"]
+    assert run.blocked_by().intervene().refusals[1:] == ["pid 4711 does not block a any more"]
     assert run.heard == []
 
 
 def test_another_backend_with_its_number_is_left_alone(run: Asking) -> None:
     run.blocked_by(replace(HOLDER, started="2026-03-14T02:00:00.000000+00:00")).intervene()
-    assert run.refusals == ["backend 4711 does not block a any more"]
+    assert run.refusals == ["pid 4711 does not block a any more"]
     assert run.heard == []
 
 
@@ -171,7 +171,7 @@ def test_what_happens_elsewhere_meanwhile_changes_nothing(run: Asking) -> None:
 
 def test_a_backend_of_this_run_is_left_alone(run: Asking) -> None:
     run.intervene(pid=SIBLING.pid)
-    assert run.refusals == ["backend 4712 works for b of this run"]
+    assert run.refusals == ["pid 4712 works for b of this run"]
     assert run.heard == []
 
 

@@ -57,7 +57,7 @@ async def test_a_statement_is_cancelled_and_its_session_lives_on(
         group.start_soon(run)
         await is_sleeping(database, theirs)
         done, told = await intervene(database, "cancel_backend", pid, started)
-    assert (done, told) == (True, f"what backend {pid} ran is cancelled; it is idle now")
+    assert (done, told) == (True, f"what pid {pid} ran is cancelled; it is idle now")
     assert await (await theirs.execute("SELECT 1")).fetchall() == [(1,)]
 
 
@@ -69,14 +69,14 @@ async def test_a_connection_is_ended_with_its_transaction(database: Database, co
     done, told = await intervene(database, "terminate_backend", pid, started)
     assert (done, told) == (
         True,
-        f"the connection of backend {pid} is ended, and its transaction rolled back",
+        f"the connection of pid {pid} is ended, and its transaction rolled back",
     )
     with pytest.raises(psycopg.OperationalError):
         await theirs.execute("SELECT 1")
     assert await (await other.execute("SELECT count(*) FROM orders")).fetchall() == [(0,)]
     assert await intervene(database, "terminate_backend", pid, started) == (
         False,
-        f"backend {pid} had ended already",
+        f"pid {pid} had ended already",
     )
 
 
@@ -87,7 +87,7 @@ async def test_another_backend_with_its_number_is_left_alone(
     theirs = await connect("batch")
     pid = theirs.info.backend_pid
     done, told = await intervene(database, action, pid, "2026-03-14T02:00:00.000001+00:00")
-    assert (done, told) == (False, f"backend {pid} had ended already: another one has its number now")
+    assert (done, told) == (False, f"pid {pid} had ended already: another one has its number now")
     assert await (await theirs.execute("SELECT 1")).fetchall() == [(1,)]
 
 
@@ -97,12 +97,10 @@ async def test_where_nothing_runs_there_is_nothing_to_cancel(database: Database,
     pid, started = theirs.info.backend_pid, await began(database, theirs)
     done, told = await intervene(database, "cancel_backend", pid, started)
     assert not done
-    assert told.startswith(
-        f"backend {pid} is idle in transaction: it runs no statement that could be cancelled"
-    )
+    assert told.startswith(f"pid {pid} is idle in transaction: it runs no statement that could be cancelled")
     await theirs.rollback()
     done, told = await intervene(database, "cancel_backend", pid, started)
-    assert (done, told) == (False, f"backend {pid} is idle: it runs nothing that could be cancelled")
+    assert (done, told) == (False, f"pid {pid} is idle: it runs nothing that could be cancelled")
 
 
 @pytest.mark.parametrize("action", ["cancel_backend", "terminate_backend"])
@@ -110,7 +108,7 @@ async def test_a_task_of_this_run_is_left_alone(database: Database, connect: Con
     ours = await connect(application_name("r1", "t", 2, "run"))
     pid, started = ours.info.backend_pid, await began(database, ours)
     done, told = await intervene(database, action, pid, started)
-    assert (done, told) == (False, f"backend {pid} works for t of this run")
+    assert (done, told) == (False, f"pid {pid} works for t of this run")
     assert await (await ours.execute("SELECT 1")).fetchall() == [(1,)]
 
 

@@ -50,37 +50,37 @@ async def intervene(database: Database, action: str, pid: int, started: str) -> 
 async def _intervene(database: Database, action: Action, pid: int, started: str) -> tuple[bool, str]:
     found = await database.look(_FIND, (pid,))
     if not found:
-        return False, f"backend {pid} had ended already"
+        return False, f"pid {pid} had ended already"
     application, began, state, query_began = found[0]
     if began is None:
         return False, (
-            f"not allowed: the role may not see when backend {pid} began, so it could be another one by now."
+            f"not allowed: the role may not see when pid {pid} began, so it could be another one by now."
             " A member of pg_read_all_stats may"
         )
     if began != started:
-        return False, f"backend {pid} had ended already: another one has its number now"
+        return False, f"pid {pid} had ended already: another one has its number now"
     if task := database.owner_of(application):
-        return False, f"backend {pid} works for {task} of this run"
+        return False, f"pid {pid} works for {task} of this run"
     if action == "cancel_backend" and state != "active":
         return False, _nothing_to_cancel(pid, state)
     signalled = await database.look(_SIGNALS[action], (pid, started, application))
     if not signalled or not signalled[0][0]:
-        return False, f"backend {pid} had ended already, or had ended what it ran"
+        return False, f"pid {pid} had ended already, or had ended what it ran"
     with anyio.move_on_after(_PATIENCE_S):
         while True:
             now = await database.look(_FIND, (pid,))
             if not now or now[0][1] != started:
-                return True, f"the connection of backend {pid} is ended, and its transaction rolled back"
+                return True, f"the connection of pid {pid} is ended, and its transaction rolled back"
             if action == "cancel_backend" and now[0][2:] != (state, query_began):
-                return True, f"what backend {pid} ran is cancelled; it is {now[0][2]} now"
+                return True, f"what pid {pid} ran is cancelled; it is {now[0][2]} now"
             await anyio.sleep(_LOOK_EVERY_S)
-    return False, f"backend {pid} was told to end, and is still there after {_PATIENCE_S:g} seconds"
+    return False, f"pid {pid} was told to end, and is still there after {_PATIENCE_S:g} seconds"
 
 
 def _nothing_to_cancel(pid: int, state: str) -> str:
     if state.startswith("idle in transaction"):
         return (
-            f"backend {pid} is {state}: it runs no statement that could be cancelled, and holds its locks"
+            f"pid {pid} is {state}: it runs no statement that could be cancelled, and holds its locks"
             " until its client ends the transaction, or its connection is ended"
         )
-    return f"backend {pid} is {state}: it runs nothing that could be cancelled"
+    return f"pid {pid} is {state}: it runs nothing that could be cancelled"
