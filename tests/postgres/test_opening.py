@@ -100,6 +100,16 @@ async def test_every_target_that_cannot_be_opened_is_told_of_with_what_to_do(
     assert "hush" not in "".join(problems)
 
 
+async def test_a_role_that_sees_little_can_open_a_target_all_the_same(
+    tmp_path: Path, never: anyio.Event, conninfo: str
+) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("CREATE ROLE sees_little LOGIN")
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    async with opened(tmp_path, [], never, shop=f"{conninfo} user=sees_little") as databases:
+        assert await databases["shop"].look("SELECT current_user") == [("sees_little",)]
+
+
 async def test_passwords_and_standbys(tmp_path: Path, never: anyio.Event) -> None:
     data = tmp_path / "server"
     server = start_server(data, FAST)

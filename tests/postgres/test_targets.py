@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from engine.tasks.postgres import guard as guarding
+from engine.tasks.postgres.embedded import Server
 from engine.tasks.postgres.guard import KEY
 from tests.cli.program import Program, await_event, await_line, live, write_plan
 from tests.signals.terminal import Terminal
@@ -89,6 +90,24 @@ def test_a_run_never_goes_on_in_an_empty_server_in_place_of_its_own(program: Pro
     assert "target `shop`: what this run has done there is not in" in refused.err
     assert not data.exists()
     data.with_name("elsewhere").rename(data)
+    told("resume", "r", "--headless", "--on-unknown", "skip").wants(3)
+
+
+def test_a_run_never_goes_on_in_another_database_than_it_has_worked_on(
+    program: Program, server: Server, conninfo: str
+) -> None:
+    environ = {"SHOP": conninfo}
+    told = Program(program.folder, program.state, environ)
+    plan = plan_on(program, "${SHOP}", PLAN + "  - {id: broken, run: {shell: exit 1}}\n")
+    told("run", plan, "--headless", "--run-id", "r").wants(6)
+    before = told.events("r")
+    environ["SHOP"] = server.conninfo
+    refused = told("resume", "r", "--headless").wants(2)
+    assert "target `shop`: this is not the database that the run has worked on" in refused.err
+    assert told.events("r") == before
+    known = program.state / "runs" / "r" / "postgres" / "shop.database"
+    assert f"remove {known}" in refused.err
+    environ["SHOP"] = f"{conninfo} connect_timeout=9"
     told("resume", "r", "--headless", "--on-unknown", "skip").wants(3)
 
 

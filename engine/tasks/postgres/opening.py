@@ -21,6 +21,9 @@ from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
 from engine.tasks.postgres.programs import CannotEmbed
 from engine.tasks.postgres.refusing import in_plain_words
 
+_IDENTITY = """
+SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+FROM pg_control_system()"""
 _LEAVE_S = 5.0
 """How long a connection that is to be left may hold up the end of a run."""
 
@@ -35,7 +38,8 @@ class CannotOpen(Exception):
 
 @dataclass(slots=True)
 class _Opening:
-    """`folder` is where embedded servers keep their data; of targets that were `worked_on` there are some."""
+    """`folder` is where embedded servers keep their data, and by what each database is known again. Of those
+    targets that were `worked_on` both are there."""
 
     run: str
     tasks: Sequence[str]
@@ -82,6 +86,7 @@ class _Opening:
         async with await open_connection(conninfo, application) as connection:
             version = connection.info.server_version
             await _look_over(connection, version)
+            self._recognise(name, await _identity(connection))
         remark = await check_pooling(partial(open_connection, conninfo, application))
         if remark:
             self.notify(f"target `{name}`: {remark}")
@@ -91,6 +96,18 @@ class _Opening:
         self.stack.push_async_callback(_leave, database.close)
         await self._lock(database)
         self.databases[name] = database
+
+    def _recognise(self, name: str, identity: str) -> None:
+        """Refuse another database than the run has worked on, to which a variable can lead by mistake."""
+        known = self.folder / f"{name}.database"
+        if name not in self.worked_on or not known.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            known.write_text(identity)
+        elif identity and identity != known.read_text():
+            raise _Unfit(
+                "this is not the database that the run has worked on; name that one again (does a variable "
+                f"have another value now?), or remove {known} if it has only moved"
+            )
 
     async def _lock(self, database: Database) -> None:
         guard = Guard(database, self.notify)
@@ -116,6 +133,16 @@ async def _look_over(connection: "psycopg.AsyncConnection[Any]", version: int) -
             "its server is a standby, which takes no changes; name the primary, or several hosts with "
             "target_session_attrs=read-write"
         )
+
+
+async def _identity(connection: "psycopg.AsyncConnection[Any]") -> str:
+    """What the database is known by, wherever it is reached; empty if the role may not see it."""
+    try:
+        cursor = await connection.execute(_IDENTITY.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        return ""
+    row = await cursor.fetchone()
+    return f"{row[0]}\n" if row else ""
 
 
 @asynccontextmanager
