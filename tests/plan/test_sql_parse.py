@@ -239,3 +239,36 @@ def test_no_string_of_a_query_is_ever_shown(secret: str) -> None:
 
 def test_a_long_chain_of_operators_is_read() -> None:
     assert len(split("SELECT " + " || ".join(["'x'"] * 2_000))) == 1
+
+
+LONG = 30_000
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "end"),
+    [
+        ("SELECT 1", " + 1", ""),
+        ("SELECT 1", "::int", ""),
+        ("SELECT (", "1 + ", "1)"),
+        ("SELECT 1, 2", " UNION SELECT 1, 2", ""),
+        ("SELECT 1 FROM a", " JOIN a USING (b, c)", ""),
+    ],
+)
+def test_a_chain_that_no_stack_would_hold_is_refused(begin: str, again: str, end: str) -> None:
+    sql = begin + again * LONG + end
+    with pytest.raises(SqlError, match="too long to be read") as caught:
+        split(sql)
+    assert 0 < caught.value.offset < len(sql) and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "end"),
+    [
+        ("SELECT 1 WHERE a = 1", " OR a = 1", ""),
+        ("SELECT a IN (1", ", 1", ")"),
+        ("INSERT INTO t VALUES (-1, f(1))", ", (-1, f(1))", ""),
+        ("SELECT 1", "; SELECT 'x' || 1", ""),
+    ],
+)
+def test_what_is_merely_long_is_read(begin: str, again: str, end: str) -> None:
+    assert split(begin + again * LONG + end)

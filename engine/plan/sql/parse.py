@@ -7,10 +7,12 @@ when something is parsed.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any
 
 from engine.plan.sql import radar, tree
+from engine.plan.sql.depth import too_long
 from engine.plan.sql.radar import TableLock
 from engine.plan.sql.tree import ConcurrentIndex
 
@@ -18,6 +20,9 @@ _PLACEHOLDERS = {"first": "$1", "last": "$2"}
 _CONSTANTS = frozenset({"SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"})
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 _LONGEST_STRANGER = 100_000
+_LONG = 20_000
+"""SQL of fewer characters cannot hold an expression that is too long to be read."""
+_TOO_LONG = "write it as a list (IN, VALUES), or in several statements"
 
 
 class SqlError(Exception):
@@ -35,7 +40,7 @@ class SqlError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """One statement of a script, without the semicolon behind it.
 
@@ -60,7 +65,7 @@ class Statement:
         """Whether it runs inside a transaction, and is undone with it."""
         return not self.why_alone
 
-    @property
+    @cached_property
     def locks(self) -> tuple[TableLock, ...]:
         """The tables it locks, as far as its text tells; see `unseen`."""
         return radar.locks(self.node)
@@ -100,6 +105,16 @@ class Part:
 
 def split(sql: str) -> list[Statement]:
     """The statements of `sql`; raises SqlError where PostgreSQL's parser refuses it."""
+    return list(_remembered(sql)) if len(sql) > _LONG else _statements(sql)
+
+
+@lru_cache(maxsize=8)
+def _remembered(sql: str) -> tuple[Statement, ...]:
+    """The statements of long SQL: it is asked for several times in a row, and takes its time."""
+    return tuple(_statements(sql))
+
+
+def _statements(sql: str) -> list[Statement]:
     raw = sql.encode()
     ascii_only = len(raw) == len(sql)
     statements: list[Statement] = []
@@ -185,6 +200,8 @@ def _parsed(sql: str) -> Any:
     import postgast
     from google.protobuf.message import DecodeError
 
+    if len(sql) > _LONG and (offset := too_long(_tokens(sql, tolerant=True))) is not None:
+        raise SqlError("this expression is too long to be read", sql, offset, _TOO_LONG)
     try:
         return postgast.parse(sql)
     except postgast.PgQueryError as error:
@@ -205,8 +222,7 @@ def _parsed_deep(sql: str) -> Any:
         api_implementation._c_module.SetAllowOversizeProtos(True)
         return postgast.parse(sql)
     except (AttributeError, DecodeError) as error:
-        hint = "split the longest expression, or put part of it into a function"
-        raise SqlError("an expression is nested too deep to be read", sql, 0, hint) from error
+        raise SqlError("an expression is nested too deep to be read", sql, 0, _TOO_LONG) from error
 
 
 def _hint(sql: str, offset: int) -> str:
@@ -239,10 +255,14 @@ def _tokens(sql: str, *, tolerant: bool = False) -> Iterator[tuple[int, int, str
         return
     kinds = Token.DESCRIPTOR.values_by_number
     raw = sql.encode()
+    ascii_only = len(raw) == len(sql)
     at = offset = 0
     for token in scanned.tokens:
-        start = offset + len(raw[at : token.start].decode())
-        end = start + len(raw[token.start : token.end].decode())
+        if ascii_only:
+            start, end = token.start, token.end
+        else:
+            start = offset + len(raw[at : token.start].decode())
+            end = start + len(raw[token.start : token.end].decode())
         known = kinds.get(token.token)
         yield start, end, known.name if known else ""
         at, offset = token.end, end

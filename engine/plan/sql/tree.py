@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+_LONG_LIST = 1000
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 _KINDS = {
@@ -112,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def nested(node: Any) -> Iterator[Any]:
-    """`node` and all nodes below it, whatever their depth."""
+    """`node` and all nodes below it, whatever their depth; of very long lists only the beginning."""
     waiting = [node]
     while waiting:
         found = waiting.pop()
@@ -122,7 +123,7 @@ def nested(node: Any) -> Iterator[Any]:
         for description, value in found.ListFields():
             if description.message_type is None:
                 continue
-            children = [value] if hasattr(value, "DESCRIPTOR") else list(value)
+            children = [value] if hasattr(value, "DESCRIPTOR") else list(value[:_LONG_LIST])
             waiting.extend(inner(child) for child in reversed(children))
 
 
