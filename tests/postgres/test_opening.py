@@ -19,6 +19,7 @@ from engine.tasks.postgres.opening import CannotOpen, opened_databases
 from engine.tasks.postgres.refusing import in_plain_words
 from tests.postgres.conftest import FAST
 from tests.postgres.pooling_proxy import pooled
+from tests.postgres.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +75,30 @@ async def test_an_embedded_server_lives_as_long_as_its_run(tmp_path: Path, never
         (pid, *_) = (tmp_path / "postgres" / "lab" / "postmaster.pid").read_text().split()
         assert psutil.pid_exists(int(pid))
     assert not psutil.pid_exists(int(pid))
+
+
+async def test_an_embedded_server_that_ends_before_its_time_is_started_again(
+    tmp_path: Path, never: anyio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_LOOK_S", 0.05)
+    monkeypatch.setattr(guarding, "_KEEP_S", 0.05)
+    told: list[str] = []
+    async with opened(tmp_path, told, never, lab="embedded") as databases:
+        lab = databases["lab"]
+        (pid, *_) = (tmp_path / "lab" / "postmaster.pid").read_text().split()
+        psutil.Process(int(pid)).kill()
+
+        async def again() -> bool:
+            return any("was started again" in line for line in told)
+
+        await eventually(again, 30)
+
+        async def held() -> bool:
+            return bool(lab.guard and await lab.guard.is_held())
+
+        await eventually(held)
+        assert await lab.look("SELECT 1") == [(1,)]
+    assert not (tmp_path / "lab" / "postmaster.pid").exists()
 
 
 async def test_every_target_that_cannot_be_opened_is_told_of_with_what_to_do(

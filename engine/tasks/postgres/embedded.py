@@ -81,6 +81,13 @@ def start_server(data: Path, settings: Mapping[str, str] = SETTINGS) -> Server:
     return Server(data, conninfo, process, started)
 
 
+def has_ended(server: Server) -> bool:
+    """Whether the server runs no more."""
+    if server.child:
+        return server.child.poll() is not None
+    return _postmaster(server.data) != server.process
+
+
 def stop_server(server: Server) -> None:
     """End the server: its sessions are cut off, and what they had not committed is rolled back. Blocks until
     it has gone."""

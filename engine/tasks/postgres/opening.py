@@ -15,7 +15,7 @@ from anyio import to_thread
 from engine.plan.targets import is_embedded
 from engine.tasks.base import Notify
 from engine.tasks.postgres.database import OLDEST, Database, open_connection, own_application
-from engine.tasks.postgres.embedded import Server, start_server, stop_server
+from engine.tasks.postgres.embedded import Server, has_ended, start_server, stop_server
 from engine.tasks.postgres.guard import Guard, LockedElsewhere
 from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
 from engine.tasks.postgres.programs import CannotEmbed
@@ -24,6 +24,7 @@ from engine.tasks.postgres.refusing import in_plain_words
 _IDENTITY = """
 SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
 FROM pg_control_system()"""
+_LOOK_S = 1.0
 _LEAVE_S = 5.0
 """How long a connection that is to be left may hold up the end of a run."""
 
@@ -49,6 +50,7 @@ class _Opening:
     stack: AsyncExitStack
     databases: dict[str, Database] = field(default_factory=dict)
     guards: list[Guard] = field(default_factory=list)
+    servers: "list[_Kept]" = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     locked: list[LockedElsewhere] = field(default_factory=list)
     _locking: anyio.Lock = field(default_factory=anyio.Lock)
@@ -75,7 +77,9 @@ class _Opening:
         self.notify(f"target `{name}`: starting its embedded server…", passing=True)
         with anyio.CancelScope(shield=True):  # what was started has to be known, so as to be stopped
             server = await to_thread.run_sync(start_server, data)
-        self.stack.push_async_callback(_stop, server)
+        kept = _Kept(name, server, self.notify)
+        self.servers.append(kept)
+        self.stack.push_async_callback(kept.stop)
         (self.folder / f"{name}.conninfo").write_text(f"{server.conninfo}\n")
         self.notify(f'target `{name}`: its embedded server is reached with: psql "{server.conninfo}"')
         return server.conninfo
@@ -116,6 +120,36 @@ class _Opening:
             database.guard = await guard.acquire(self.guards)
             if database.guard is guard:
                 self.guards.append(guard)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An embedded server that is started again should it end before its time."""
+
+    name: str
+    server: Server
+    notify: Notify
+
+    async def keep(self) -> None:
+        told = ""
+        while True:
+            await anyio.sleep(_LOOK_S)
+            if not has_ended(self.server):
+                told = ""
+                continue
+            try:
+                with anyio.CancelScope(shield=True):
+                    self.server = await to_thread.run_sync(start_server, self.server.data)
+                now = "its embedded server had ended, and was started again"
+            except CannotEmbed as error:
+                now = f"its embedded server has ended, and cannot be started again: {error}"
+            if now != told:
+                told = now
+                self.notify(f"target `{self.name}`: {now}")
+
+    async def stop(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(stop_server, self.server)
 
 
 class _Unfit(Exception):
@@ -173,6 +207,8 @@ async def opened_databases(
         async with anyio.create_task_group() as keeping:
             for guard in opening.guards:
                 keeping.start_soon(guard.keep)
+            for server in opening.servers:
+                keeping.start_soon(server.keep)
             yield opening.databases
             keeping.cancel_scope.cancel()
 
@@ -188,11 +224,6 @@ async def _open_all(opening: _Opening, conninfos: Mapping[str, str], given_up: a
             for name, conninfo in conninfos.items():
                 each.start_soon(opening.open, name, conninfo)
         everything.cancel_scope.cancel()
-
-
-async def _stop(server: Server) -> None:
-    with anyio.CancelScope(shield=True):
-        await to_thread.run_sync(stop_server, server)
 
 
 async def _leave(close: Callable[[], Awaitable[None]]) -> None:
