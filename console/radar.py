@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from console.look import one_line, plural
+from engine.plan.passwords import hide_passwords
 from engine.plan.sql.parse import Part, Statement
 from engine.plan.sql.radar import Extent, TableLock
 from engine.plan.sql.scripts import Script
@@ -101,7 +102,9 @@ def lines(script: Script) -> Iterator[Line]:
         if several:
             yield Line(1, f"part {part.number}, {how(part)}", "part")
         for statement in part.statements:
-            yield Line(1 + several, f"{statement.number}  {one_line(statement.text)}", "statement")
+            yield Line(
+                1 + several, f"{statement.number}  {one_line(hide_passwords(statement.text))}", "statement"
+            )
             yield from _effects(script, statement, 2 + several)
 
 

@@ -114,6 +114,12 @@ def test_the_report_says_for_each_task_what_is_committed_at_once_and_what_is_loc
     assert "2 more tasks: one transaction each, and nobody is blocked." in told
 
 
+def test_what_stands_in_the_sql_cannot_steer_a_terminal_or_give_a_password_away() -> None:
+    sql = "TRUNCATE \"a\x1b[31m\"; CREATE SUBSCRIPTION s CONNECTION 'host=h password=hunter2' PUBLICATION p"
+    told = report(scripts(plan(tasks=[{"id": "a", "run": {"sql": sql, "on": "shop"}}])))
+    assert "\x1b" not in told and "hunter2" not in told and "a�[31m" in told
+
+
 def test_check_prints_it_and_gives_the_same_as_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

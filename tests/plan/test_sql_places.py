@@ -62,6 +62,12 @@ def test_an_error_in_a_file_of_sql_stands_in_that_file(tmp_path: Path) -> None:
     assert "selec 1;\n      |   ^" in sql.render()
 
 
+def test_nothing_in_the_sql_steers_the_terminal_that_shows_the_error(tmp_path: Path) -> None:
+    text = HEAD + TARGETS + 'tasks:\n  - id: a\n    run: {sql: "SELECT 1 \\e[31m\\u202e", on: app}\n'
+    (error,) = errors_of(tmp_path, text).findings
+    assert error.render().replace("\n", "").isprintable()
+
+
 def test_sqlite_is_not_read_as_postgresql(tmp_path: Path) -> None:
     load_text(tmp_path, HEAD + TARGETS + "tasks:\n  - id: a\n    run: {sql: PRAGMA user_version, on: lite}\n")
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.plan.errors import Finding
+from engine.plan.errors import Finding, visible
 from engine.plan.inside import place_in_text, place_inside
 from engine.plan.models import Action, Plan
 from engine.plan.notes import Notes
@@ -71,13 +71,14 @@ def errors(sql: str, what: str = "sql") -> list[SqlError]:
 
 def finding(notes: Notes, found: Located, error: SqlError) -> Finding:
     """`error` as a finding with its place, as exact as that can be told."""
+    message = visible(error.message)
     if found.file:
         place = place_in_text(str(found.file), found.sql, error.offset)
-        return Finding(error.message, place, error.hint)
+        return Finding(message, place, error.hint)
     if inside := place_inside(notes.document, found.loc, error.offset):
-        return Finding(error.message, inside, error.hint)
+        return Finding(message, inside, error.hint)
     where = f" (line {error.line} of the SQL, column {error.column})"
-    return Finding(error.message + where, notes.document.place(found.loc), error.hint)
+    return Finding(message + where, notes.document.place(found.loc), error.hint)
 
 
 def _batch_errors(sql: str, statements: list[Statement]) -> Iterator[SqlError]:

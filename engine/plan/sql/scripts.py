@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from engine.plan.models import Action, Plan, Task
+from engine.plan.passwords import hide_passwords
 from engine.plan.sql.parse import Part, SqlError, Statement, parts, placeholders, split
 from engine.plan.sql.proofs import Column, only_proven, proven
 from engine.plan.sql.radar import TableLock
@@ -76,7 +77,7 @@ class Script:
             "number": statement.number,
             "line": statement.line,
             "kind": statement.kind,
-            "summary": statement.summary(),
+            "summary": hide_passwords(statement.summary()),
             "unseen": statement.unseen,
             "locks": [_lock(lock, new=lock.table in self.new) for lock in self.locks(statement)],
         }
