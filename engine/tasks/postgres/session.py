@@ -53,6 +53,15 @@ _COLLISION_REST_S = 0.1
 _BATCH_AGAIN = LOCK_WAITS | {"40001"}
 _RECORD_TRIES = 10
 
+_YIELDING_S = 0.02
+# Anybody may see these, which pg_stat_activity does not let everybody.
+_YIELDS_AFTER = """
+SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float8
+WHERE EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE datname = current_database())
+OR EXISTS (SELECT FROM pg_stat_progress_analyze WHERE datname = current_database())"""
+"""An autovacuum or autoanalyze is ended for whoever waits for its lock, but only after deadlock_timeout: a
+wait has to outlast that by a hair. It is a second, as lock_timeout is, where nobody says otherwise."""
+
 _SETTINGS = f"""
 SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
 SET idle_in_transaction_session_timeout = '{STALLED_S:.0f}s';
@@ -93,6 +102,7 @@ class Session:
         self._waiting: anyio.CancelScope | None = None
         self.lock_waited_s = 0.0
         self.tries = 1
+        self._lock_timeout_s = job.lock_timeout_s
         self._notices = 0
 
     @property
@@ -262,7 +272,7 @@ class Session:
         return None
 
     def _limits(self, scope: str, limit_locks: bool) -> str:
-        lock_timeout = max(round(self.job.lock_timeout_s * 1000), 1) if limit_locks else 0
+        lock_timeout = max(round(self._lock_timeout_s * 1000), 1) if limit_locks else 0
         limits = f"SET {scope} lock_timeout = {lock_timeout}"
         if self._ends_at is not None:
             left = max(self._ends_at - time.monotonic(), 0) + _MARGIN_S
@@ -286,9 +296,19 @@ class Session:
                     raise
                 self.note(f"{self.place}: {told(error)}; rolled back, once more in {format_duration(rest)}")
             self.phase = "in_transaction"
+            await self._outlast_autovacuum()
             self.lock_waited_s += rest
             await self.waiting(lambda: anyio.sleep(rest))  # noqa: B023
         return None
+
+    async def _outlast_autovacuum(self) -> None:
+        """Have the next try wait long enough to end an autovacuum, unless the plan allows no such wait."""
+        found = await (await self.execute(_YIELDS_AFTER)).fetchone()
+        outlasting_s = found[0] + _YIELDING_S if found else 0.0
+        self._lock_timeout_s = self.job.lock_timeout_s
+        if self._lock_timeout_s < outlasting_s <= self._lock_timeout_s + _YIELDING_S:
+            self._lock_timeout_s = outlasting_s
+            self.note("an autovacuum may be in the way: the next try waits until PostgreSQL has ended it")
 
     def _rest(self, tries: int, error: psycopg.Error) -> float:
         """Seconds to leave the queue to others, who have waited behind us: longer each time, and never the
