@@ -45,6 +45,8 @@ def warned(folder: Path, *sqls: str) -> list[tuple[str, str]]:
         ("REFRESH MATERIALIZED VIEW totals", "rewrites totals", "CONCURRENTLY"),
         ("UPDATE orders SET a = 1", "changes every row in one transaction", "backfill"),
         ("DELETE FROM orders", "changes every row in one transaction", "backfill"),
+        ("SET lock_timeout = 0", "the engine's own limit no longer holds", "`lock_timeout`"),
+        ("SET LOCAL statement_timeout = '1h'", "the engine's own limit no longer holds", "`timeout`"),
     ],
 )
 def test_what_would_be_felt_is_warned_of_with_the_safer_way(
@@ -67,6 +69,7 @@ def test_what_would_be_felt_is_warned_of_with_the_safer_way(
         "ALTER TABLE orders DROP COLUMN a",
         "UPDATE orders SET a = 1 WHERE id = 5",
         "VACUUM orders",
+        "SET work_mem = '1GB'",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY totals",
         "CREATE TABLE new (id int); CREATE INDEX ON new (id); ALTER TABLE new ALTER id SET NOT NULL",
         "CREATE TABLE new AS SELECT * FROM a; ALTER TABLE new ADD PRIMARY KEY (id); UPDATE new SET b = 2",

@@ -36,6 +36,7 @@ def _of_script(script: Script) -> Iterator[Danger]:
         held: dict[str, TableLock] = {}
         for statement in part.statements:
             yield from _of_statement(script, statement)
+            yield from _of_setting(script, statement)
             if part.transactional:
                 yield from _held(script, statement, held)
 
@@ -44,6 +45,17 @@ def _of_statement(script: Script, statement: Statement) -> Iterator[Danger]:
     for lock in script.felt(statement):
         if lock.safer:
             yield Danger(script, statement, f"{statement.kind}: {effect(lock)}", lock.safer)
+
+
+_LIMITS = {"lock_timeout": "lock_timeout", "statement_timeout": "timeout"}
+"""Settings that the engine makes for every attempt, and the keys of a task that they come from."""
+
+
+def _of_setting(script: Script, statement: Statement) -> Iterator[Danger]:
+    node = statement.node
+    if name_of(node) == "VariableSetStmt" and node.name.lower() in _LIMITS:
+        message = f"SET {node.name}: the engine's own limit no longer holds for what follows"
+        yield Danger(script, statement, message, f"give the task a `{_LIMITS[node.name.lower()]}` instead")
 
 
 def effect(lock: TableLock) -> str:
