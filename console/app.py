@@ -19,6 +19,7 @@ from textual.timer import Timer
 
 from console.actions import ACTIONS, NamedAction, Scope, bindings, of_scope
 from console.ahead import keep_looking_ahead
+from console.interfering import Interfering
 from console.look import one_line
 from console.messages import Refreshable, RollbackRequested
 from console.notices import Notices, on_terminal
@@ -30,8 +31,7 @@ from console.run_view import RunView
 from console.screens.review import ReviewScreen
 from console.settings.preferences import Preferences
 from console.status_line import title_text
-from console.theming import ThemedApp
-from console.underway import adjustable, came_of, waiting
+from console.underway import adjustable, waiting
 from engine.machine import events as ev
 from engine.machine.reports import AnyReport, Continue, Decide, Pause, Stop, TakeCheckpoint
 
@@ -61,7 +61,7 @@ def _load_the_rest() -> None:
     import console.screens.run  # noqa: F401
 
 
-class ConsoleApp(ThemedApp):
+class ConsoleApp(Interfering):
     """Shows `view`, live or as a record.
 
     `events` yields what the engine publishes, in batches, until it is gone; those in `view` already are not
@@ -133,6 +133,10 @@ class ConsoleApp(ThemedApp):
             hint=self.memory.give_hint,
         )
 
+    @property
+    def selected_task(self) -> str:
+        return self.run_screen.selected
+
     def _finished(self) -> Screen[None]:
         from console.screens.finished import FinishedScreen
 
@@ -200,7 +204,7 @@ class ConsoleApp(ThemedApp):
         elif isinstance(event, ev.DecisionRefused):
             self._tell_refused(event)
         elif isinstance(event, ev.InterventionRefused | ev.InterventionEnded):
-            self._tell_of_intervention(event)
+            self.tell_of_intervention(event)
         elif isinstance(event, ev.CheckpointFailed):
             title = "No checkpoint could be written"
             self.notify(event.reason, title=title, severity="error", markup=False)
@@ -219,14 +223,6 @@ class ConsoleApp(ThemedApp):
         if not any(isinstance(screen, DecisionDialog) for screen in self.screen_stack):
             what = "the answer" if event.question else event.action
             self.notify(event.why, title=f"Refused: {what}", severity="warning", markup=False)
-
-    def _tell_of_intervention(self, event: ev.InterventionRefused | ev.InterventionEnded) -> None:
-        """Likewise."""
-        from console.screens.lock_wait import LockWaitDialog
-
-        if not any(isinstance(screen, LockWaitDialog) for screen in self.screen_stack):
-            done, told = came_of(event)
-            self.notify(told, title=event.task, severity="information" if done else "warning", markup=False)
 
     def _stale(self) -> None:
         if self._repaint_due is None:
@@ -370,22 +366,6 @@ class ConsoleApp(ThemedApp):
         from console.screens.rollback import RollbackDialog
 
         self.push_screen(RollbackDialog(self.view, actor=self.actor, to=to))
-
-    def action_lock_wait(self) -> None:
-        """Of the selected task, if that waits; else of the one that has done so for longest."""
-        from console.screens.lock_wait import LockWaitDialog
-
-        task = self._chosen_of(waiting(self.view.state))
-        self.push_screen(LockWaitDialog(self.view, task, actor=self.actor))
-
-    def action_adjust(self) -> None:
-        from console.screens.adjusting import AdjustDialog
-
-        task = self._chosen_of(adjustable(self.view.state))
-        self.push_screen(AdjustDialog(self.view, task, actor=self.actor))
-
-    def _chosen_of(self, tasks: Sequence[str]) -> str:
-        return next((task for task in tasks if task == self.run_screen.selected), tasks[0])
 
     def action_summary(self) -> None:
         self._summary_due = False

@@ -224,7 +224,9 @@ def _commit_intended(event: ev.CommitIntended) -> str:
 
 def _task_progressed(event: ev.TaskProgressed) -> str:
     held = f"held: {event.held}" if event.held else ""
-    return f"{_of_purpose(event)}: {', '.join(part for part in (event.detail, counted(event), held) if part)}"
+    told = ", ".join(part for part in (counted(event), held) if part) or event.detail
+    detail = f" ({event.detail})" if event.detail and told != event.detail else ""
+    return f"{_of_purpose(event)}: {told}{detail}"
 
 
 def _lock_wait_changed(event: ev.LockWaitChanged) -> str:

@@ -3,8 +3,11 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from console.commands.options import found_run, require_terminal
 from console.exits import Exit
+from console.underway import lock_wait, progress
 from engine.journal.history import read_history, run_id
 from engine.journal.journal import Journal
 from engine.journal.public import public_json
@@ -113,4 +116,27 @@ def _task(task: TaskState) -> dict[str, Any]:
         "started_at": first.started_at.isoformat().replace("+00:00", "Z") if first else None,
         "finished_at": ended.isoformat().replace("+00:00", "Z") if ended else None,
         "failure_class": last.failure_class.upper() if last and last.failure_class else None,
+        **_underway(task),
     }
+
+
+def _underway(task: TaskState) -> dict[str, Any]:
+    """How far the attempt in flight is, and who blocks it, as far as it tells."""
+    told, wait = progress(task), lock_wait(task)
+    found: dict[str, Any] = {}
+    if told:
+        found["progress"] = {
+            "done": told.done,
+            "total": told.total,
+            "unit": told.unit,
+            "detail": told.detail,
+            "held": told.held,
+        }
+    if wait:
+        found["lock_wait"] = {
+            "pid": wait.pid,
+            "relation": wait.relation,
+            "tries": wait.tries,
+            "blockers": to_builtins(wait.blockers),
+        }
+    return found

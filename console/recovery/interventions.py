@@ -82,7 +82,7 @@ def _cancel_theirs(shown: Shown) -> Offer:
     return Offer(
         "cancel_backend",
         "s",
-        "stop theirs",
+        "cancel theirs",
         "its statement ends; its client gets an error",
         f"Cancel the statement that {who(blocker)} runs.",
         (
@@ -102,7 +102,7 @@ def _end_theirs(shown: Shown) -> Offer:
     return Offer(
         "terminate_backend",
         "t",
-        "end theirs",
+        "terminate theirs",
         "its connection ends; its open transaction is lost",
         f"End the connection of {who(blocker)}.",
         (
@@ -129,8 +129,8 @@ def _barred(blocker: ev.Blocker) -> str:
 
 def _nothing_runs(blocker: ev.Blocker) -> str:
     if blocker.state.startswith(IN_TRANSACTION):
-        return "it runs no statement to cancel; t ends its connection"
-    return "" if blocker.state == "active" else "it runs no statement"
+        return "no statement runs; t ends its connection"
+    return "" if blocker.state == "active" else "no statement runs"
 
 
 def _about(shown: Shown) -> tuple[Line, ...]:

@@ -23,7 +23,7 @@ from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.transitions import TaskStatus
 
-_TITLE = 15
+_TITLE = 18
 _KEY = 5
 
 
@@ -191,8 +191,9 @@ class LockWaitDialog(ModalScreen[None]):
     def _standing(self) -> str:
         if self._sent:
             return "Sent. The engine is doing it."
-        over = f"{self.task_id} waits for no lock any more." if self._over else ""
-        return " ".join(filter(None, (self._notice, over)))
+        asked = any(question.task == self.task_id for question in self.view.newest.questions.values())
+        over = "A question is open about it." if asked else f"{self.task_id} waits for no lock any more."
+        return " ".join(filter(None, (self._notice, over if self._over else "")))
 
     def _ours(self) -> Content:
         status = self.view.state.tasks[self.task_id].status if self._over else TaskStatus.WAITING

@@ -156,7 +156,7 @@ def test_ending_ones_own_attempt_names_no_backend() -> None:
 def test_where_nothing_runs_nothing_can_be_cancelled_and_what_can_be_done_is_said() -> None:
     async def act(table: Table) -> None:
         await table.press("s")
-        assert table.notice == ("Not possible: it runs no statement to cancel; t ends its connection.")
+        assert table.notice == ("Not possible: no statement runs; t ends its connection.")
         assert not table.asked
 
     assert at(act).reports == []
@@ -290,6 +290,21 @@ def test_what_came_of_it_is_said_and_stays_when_the_wait_is_over() -> None:
         assert table.notice == (
             "Done: its connection is ended. backfill-customers waits for no lock any more."
         )
+
+    at(act)
+
+
+def test_an_attempt_that_was_ended_leads_to_its_question() -> None:
+    async def act(table: Table) -> None:
+        await table.pick("c")
+        await table.press("y")
+        table.scene.tell(ev.InterventionEnded, attempt=1, action="cancel_own", done=True, detail="it ends")
+        table.scene.tell(
+            ev.TaskFailed, attempt=1, lane=2, failure_class="unknown", reason="cancelled", rule="operator"
+        )
+        table.scene.tell(ev.QuestionOpened, about="failure", reason="cancelled")
+        await table.look()
+        assert table.notice == "Done: it ends. A question is open about it."
 
     at(act)
 

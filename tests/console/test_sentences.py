@@ -83,6 +83,14 @@ KNOWN = [
         "load: 412,000 of about 600,000 rows, held: replication lag 12s",
     ),
     (
+        event(ev.TaskProgressed, task="load", attempt=1, done=5, total=9, unit="blocks", detail="building"),
+        "load: 5 of about 9 blocks (building)",
+    ),
+    (
+        event(ev.TaskProgressed, task="load", attempt=1, done=0, unit="", detail="sorting"),
+        "load: sorting",
+    ),
+    (
         event(ev.CommitIntended, task="load", attempt=1, part=2, parts=3, statement="ALTER", xid="757"),
         "load is about to commit transaction 757, part 2 of 3",
     ),

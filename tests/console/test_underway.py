@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from console.commands.inspecting import as_dict
 from console.headless import Telling
 from console.underway import (
     culprits,
@@ -136,3 +137,12 @@ def test_plain_lines_tell_when_a_task_is_held_back_and_goes_on() -> None:
     telling = Telling()
     steps = [told(0.0, 1), told(1.0, 2, held="lag"), told(2.0, 2, held="lag"), told(3.0, 3)]
     assert [event.t for event in steps if telling.worth(event)] == [0.0, 1.0, 3.0]
+
+
+def test_inspect_tells_of_what_is_in_flight_and_of_nothing_else() -> None:
+    tasks = as_dict(fixtures.lock_wait().newest)["tasks"]
+    wait = tasks["backfill-customers"]["lock_wait"]
+    assert (wait["relation"], wait["tries"]) == ("orders", 4)
+    assert [(each["pid"], each["waits_for"]) for each in wait["blockers"]] == [(5230, (4711,)), (4711, ())]
+    assert tasks["backfill-orders"]["progress"]["held"] == "replication lag 12s"
+    assert not {"progress", "lock_wait"} & {*tasks["fill-orgs"]}
