@@ -1,5 +1,6 @@
 """A real server, shared by all tests of a worker; a database of its own for each test; jobs to try on it."""
 
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,9 +30,11 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One embedded server a worker."""
+    """One embedded server a worker. It ends with the worker, whatever ends that."""
     running = start_server(tmp_path_factory.mktemp("postgres") / "shared", FAST)
-    yield running
+    outlived = ["sh", "-c", f"read line; kill -INT {running.process.pid}"]
+    with subprocess.Popen(outlived, stdin=subprocess.PIPE, start_new_session=True):
+        yield running
     stop_server(running)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from engine.tasks.postgres import pooler
 from engine.tasks.postgres.database import open_connection
+from engine.tasks.postgres.embedded import Server
 from engine.tasks.postgres.pooler import UnfitPooling, check_pooling
 from tests.postgres.pooling_proxy import Mode, pooled
 
@@ -16,12 +17,12 @@ async def checked(conninfo: str) -> str:
     return await check_pooling(partial(open_connection, conninfo, "test"))
 
 
-async def test_a_server_itself_is_no_proxy(conninfo: str) -> None:
-    assert await checked(conninfo) == ""
+async def test_a_server_itself_is_no_proxy(server: Server) -> None:
+    assert await checked(server.conninfo) == ""
 
 
-async def test_a_proxy_that_pools_sessions_is_remarked_upon(conninfo: str) -> None:
-    async with pooled(conninfo, "session") as proxy:
+async def test_a_proxy_that_pools_sessions_is_remarked_upon(server: Server) -> None:
+    async with pooled(server.conninfo, "session") as proxy:
         assert "pools sessions" in await checked(proxy)
 
 
@@ -29,17 +30,17 @@ async def test_a_proxy_that_pools_sessions_is_remarked_upon(conninfo: str) -> No
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 async def test_a_proxy_that_pools_less_is_refused(
-    conninfo: str, mode: Mode, size: int, newest_first: bool
+    server: Server, mode: Mode, size: int, newest_first: bool
 ) -> None:
-    async with pooled(conninfo, mode, size, newest_first=newest_first) as proxy:
+    async with pooled(server.conninfo, mode, size, newest_first=newest_first) as proxy:
         with pytest.raises(UnfitPooling, match=r"transaction-pooling proxy.*session mode"):
             await checked(proxy)
 
 
 @pytest.mark.parametrize("warm", [1, 2, 3, 4])
 @pytest.mark.parametrize("newest_first", [True, False])
-async def test_whatever_the_pool_holds_already(conninfo: str, newest_first: bool, warm: int) -> None:
-    async with pooled(conninfo, "transaction", newest_first=newest_first) as proxy:
+async def test_whatever_the_pool_holds_already(server: Server, newest_first: bool, warm: int) -> None:
+    async with pooled(server.conninfo, "transaction", newest_first=newest_first) as proxy:
         busy = [await open_connection(proxy, "busy") for _ in range(warm)]
         for connection in busy:
             await connection.execute("BEGIN")
@@ -52,9 +53,9 @@ async def test_whatever_the_pool_holds_already(conninfo: str, newest_first: bool
 
 
 async def test_a_pool_with_room_for_one_session_is_too_small(
-    conninfo: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pooler, "_ANSWER_S", 0.3)
-    async with pooled(conninfo, "session", size=1) as proxy:
+    async with pooled(server.conninfo, "session", size=1) as proxy:
         with pytest.raises(UnfitPooling, match="enlarge its pool"):
             await checked(proxy)

@@ -90,7 +90,7 @@ def _copied(packages: Path) -> Path:
     if not place.exists():
         new = Path(tempfile.mkdtemp(prefix="wesley-postgres-"))
         for name in (f"{EMBEDDED_PACKAGE}/{_INSTALLED}", f"{EMBEDDED_PACKAGE}.libs"):
-            shutil.copytree(packages / name, new / name)
+            shutil.copytree(packages / name, new / name, ignore=shutil.ignore_patterns("include"))
         for each in (new, *new.rglob("*")):
             each.chmod(each.stat().st_mode | (0o555 if each.is_dir() else 0o444))
         new.rename(place)
