@@ -159,6 +159,18 @@ async def test_a_lock_that_is_lost_is_regained(database: Database) -> None:
         assert await guard.is_held()
 
 
+async def test_a_backend_of_ours_that_lingers_is_not_taken_for_another_migration(database: Database) -> None:
+    name = "wesley r1 (migration lock)"
+    async with held(database) as guard, await database.connect(name) as lingering:
+        async with guard._turn:
+            await lingering.execute("SELECT pg_terminate_backend(%s, 5000)", (guard.identity[0],))
+            await lingering.execute("SELECT pg_advisory_lock(%s, %s)", KEY)
+        assert not await guard.is_held()
+        assert "our lost backend has not let go of it yet" in guard.problem
+        await lingering.close()
+        await eventually(guard.is_held)
+
+
 async def test_nothing_begins_on_a_target_whose_lock_another_migration_has_taken(
     database: Database, job: MakeJob
 ) -> None:

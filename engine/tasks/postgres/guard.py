@@ -35,7 +35,7 @@ PATIENCE_OWN_S = 60.0
 _POLL_S = 0.2
 _KEEP_S = 1.0
 """Seconds from one look at the held lock to the next."""
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 
 _TRY = f"""
 SELECT pg_try_advisory_lock({KEY[0]}, {KEY[1]}), pg_backend_pid(),
@@ -147,7 +147,11 @@ class Guard:
                 await self._drop()
                 return False
             if holder:
-                self.problem = f"the migration lock was lost, and another migration has taken it: {holder}"
+                ours = holder.application == self._application
+                whose = (
+                    "our lost backend has not let go of it yet" if ours else "another migration has taken it"
+                )
+                self.problem = f"the migration lock was lost, and {whose}: {holder}"
             return holder is None
 
     async def close(self) -> None:
