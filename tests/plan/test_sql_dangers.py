@@ -147,7 +147,24 @@ def test_scripts_say_all_of_it_as_plain_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "seen"), [("CALL p()", True), ("DO $$ $$", True), ("SELECT 1", False), ("DROP OWNED BY r", True)]
+    ("sql", "seen"),
+    [
+        ("CALL p()", True),
+        ("DO $$ $$", True),
+        ("DROP OWNED BY r", True),
+        ("DROP SCHEMA s CASCADE", True),
+        ("DROP SCHEMA s", False),
+        ("DROP TRIGGER a ON t CASCADE", False),
+        ("VACUUM", True),
+        ("VACUUM t", False),
+        ("REINDEX DATABASE d", True),
+        ("REINDEX TABLE t", False),
+        ("CLUSTER", True),
+        ("CLUSTER t", False),
+        ("ALTER DOMAIN d ADD CHECK (value > 0)", True),
+        ("ALTER DOMAIN d DROP NOT NULL", False),
+        ("SELECT 1", False),
+    ],
 )
 def test_what_the_radar_cannot_see_it_says(sql: str, seen: bool) -> None:
     (statement,) = split(sql)

@@ -116,6 +116,33 @@ def test_everything_else_runs_in_one(sql: str) -> None:
     assert statement.transactional and not statement.why_alone
 
 
+@pytest.mark.parametrize(
+    ("kind", "rest"),
+    [
+        ("CREATE INDEX", "i ON t (a)"),
+        ("CREATE TABLE", "t AS SELECT 1"),
+        ("CREATE DATABASE", "d"),
+        ("CREATE EXTENSION", "e"),
+        ("ALTER TABLE", "t RENAME CONSTRAINT a TO b"),
+        ("ALTER TABLE", "t RENAME COLUMN a TO b"),
+        ("ALTER VIEW", "v RENAME TO w"),
+        ("ALTER STATISTICS", "s SET STATISTICS 5"),
+        ("DROP TABLE", "t"),
+        ("DROP MATERIALIZED VIEW", "m"),
+        ("REFRESH MATERIALIZED VIEW", "m"),
+        ("SET CONSTRAINTS", "ALL DEFERRED"),
+        ("TRUNCATE", "t"),
+        ("ANALYZE", "t"),
+        ("VACUUM", "t"),
+        ("RESET", "ALL"),
+        ("UPDATE", "t SET a = 1"),
+    ],
+)
+def test_a_statement_is_called_what_the_server_calls_it(kind: str, rest: str) -> None:
+    (statement,) = split(f"{kind} {rest}")
+    assert statement.kind == kind
+
+
 def test_statements_that_allow_it_are_one_part_and_each_other_one_of_its_own() -> None:
     found = parts(split("SELECT 1; SELECT 2; VACUUM t; VACUUM u; SELECT 3"))
     assert [(part.number, len(part.statements), part.transactional) for part in found] == [

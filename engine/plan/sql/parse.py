@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any
 
-from engine.plan.sql import radar, tree
+from engine.plan.sql import radar, tree, unseen
 from engine.plan.sql.depth import too_long
 from engine.plan.sql.radar import TableLock
 from engine.plan.sql.tree import ConcurrentIndex
@@ -73,7 +73,7 @@ class Statement:
     @property
     def unseen(self) -> str:
         """Why not all of its locks can be told from its text; empty where they can."""
-        return radar.unseen(self.node)
+        return unseen.unseen(self.node)
 
     @property
     def creates(self) -> str:

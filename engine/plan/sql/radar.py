@@ -101,11 +101,6 @@ def created(node: Any) -> str:
     return ""
 
 
-def unseen(node: Any) -> str:
-    """Why the locks of a statement cannot all be told from its text; empty where they can."""
-    return _UNSEEN.get(name_of(node), "")
-
-
 def references(constraints: Iterable[Any], scans: Extent = "") -> Iterator[TableLock]:
     """The locks on the tables that foreign keys among `constraints` refer to."""
     for constraint in map(inner, constraints):
@@ -220,7 +215,7 @@ def _whole_relation(field: str, mode: Mode) -> Callable[[Any], Iterator[TableLoc
 
 
 _RELATIONS = {"OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE"}
-_ON_TABLES = {"OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY", "OBJECT_TABCONSTRAINT"}
+ON_TABLES = {"OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY", "OBJECT_TABCONSTRAINT"}
 
 
 def _drop(node: Any) -> Iterator[TableLock]:
@@ -231,7 +226,7 @@ def _drop(node: Any) -> Iterator[TableLock]:
                 "the tables that its foreign keys refer to are locked, too" if what == "OBJECT_TABLE" else ""
             )
             yield TableLock(dotted(dropped), Mode.ACCESS_EXCLUSIVE, note=note)
-        elif what in _ON_TABLES:
+        elif what in ON_TABLES:
             table = ".".join(map(quoted, names(dropped)[:-1]))
             yield TableLock(table, Mode.ACCESS_EXCLUSIVE)
         elif what == "OBJECT_INDEX":
@@ -371,13 +366,3 @@ _RULES: dict[str, Callable[[Any], Iterator[TableLock]]] = {
     "CreateForeignTableStmt": _nothing,
 }
 """The locks of each statement; of any other those of the queries in it."""
-
-_UNSEEN = {
-    "RefreshMatViewStmt": "the tables of its query are read, under ACCESS SHARE",
-    "DoStmt": "what the block does inside cannot be seen here",
-    "CallStmt": "what the procedure does inside cannot be seen here",
-    "ExecuteStmt": "what the prepared statement does cannot be seen here",
-    "AlterDomainStmt": "tables that use the domain are scanned, with their writes blocked",
-    "DropOwnedStmt": "what is dropped, and so locked, only the database knows",
-    "AlterTableMoveAllStmt": "which tables are moved, and so locked, only the database knows",
-}

@@ -6,6 +6,7 @@ A node is a protobuf message of libpg_query. Names of nodes and fields are those
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 _LONG_LIST = 1000
@@ -20,7 +21,9 @@ _KINDS = {
     "DropTableSpaceStmt": "DROP TABLESPACE", "RefreshMatViewStmt": "REFRESH MATERIALIZED VIEW",
     "CreateStatsStmt": "CREATE STATISTICS", "CheckPointStmt": "CHECKPOINT", "SecLabelStmt": "SECURITY LABEL",
     "CreatePLangStmt": "CREATE LANGUAGE", "CreateFdwStmt": "CREATE FOREIGN DATA WRAPPER",
-    "AlterOwnerStmt": "ALTER OWNER", "TruncateStmt": "TRUNCATE", "CreateConversionStmt": "CREATE CONVERSION",
+    "AlterOwnerStmt": "ALTER OWNER", "AlterStatsStmt": "ALTER STATISTICS", "TruncateStmt": "TRUNCATE",
+    "ConstraintsSetStmt": "SET CONSTRAINTS", "CreateEventTrigStmt": "CREATE EVENT TRIGGER",
+    "AlterEventTrigStmt": "ALTER EVENT TRIGGER", "CreateConversionStmt": "CREATE CONVERSION",
 }  # fmt: skip
 """Where the name of the node does not give it away."""
 
@@ -63,6 +66,7 @@ def enum(node: Any, field: str) -> str:
     return str(node.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[getattr(node, field)].name)
 
 
+@lru_cache(maxsize=4096)
 def quoted(name: str) -> str:
     """`name` as SQL takes it."""
     import postgast
@@ -153,11 +157,13 @@ def _with_object(node: Any, name: str) -> str:
     )
     if name == "RenameStmt":
         which = "relation_type" if enum(node, "rename_type") in _PARTS_OF_RELATIONS else "rename_type"
+        if enum(node, "rename_type") == "OBJECT_TABCONSTRAINT":
+            return "ALTER TABLE"
     object_type = enum(node, which).removeprefix("OBJECT_")
     return f"{verb} {_OBJECTS.get(object_type, object_type.replace('_', ' '))}"
 
 
-_PARTS_OF_RELATIONS = {"OBJECT_COLUMN", "OBJECT_ATTRIBUTE", "OBJECT_TABCONSTRAINT"}
+_PARTS_OF_RELATIONS = {"OBJECT_COLUMN", "OBJECT_ATTRIBUTE"}
 
 
 def controls_transaction(node: Any) -> bool:
