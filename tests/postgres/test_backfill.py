@@ -301,21 +301,33 @@ async def _said(made: Job, text: str) -> bool:
     return text in made.output.tail()
 
 
+OTHERS_WAIT = """
+CREATE FUNCTION others_wait(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+  WHILE nextval('tries') = 1 AND NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+    PERFORM setval('tries', 1, false), pg_sleep(0.01);
+  END LOOP;
+  RETURN $1;
+END $$"""
+"""The first time it is called it returns once somebody waits for a lock; then at once."""
+
+
 async def test_a_deadlock_is_tried_again(backfill: Backfill, conninfo: str, sql: Sql) -> None:
     await orders(sql, 20)
     await preset(sql, "deadlock_timeout = '10ms'")
     await sql("CREATE TABLE other (id int PRIMARY KEY, n int)")
     await sql("INSERT INTO other VALUES (1, 0)")
+    await sql("CREATE SEQUENCE tries")
+    await sql(OTHERS_WAIT)
     statement = (
         "WITH o AS (UPDATE orders SET touched = touched + 1 WHERE id BETWEEN :first AND :last RETURNING id) "
-        "UPDATE other SET n = n + (SELECT count(*) FROM o)"
+        "UPDATE other SET n = other.n + w.n FROM (SELECT others_wait(count(*)) AS n FROM o) w"
     )
     made = backfill({"lock_timeout_s": 10.0}, sql=statement, batch=20)
     async with await psycopg.AsyncConnection.connect(conninfo) as other, anyio.create_task_group() as group:
         await other.execute("SET deadlock_timeout = '1min'")
         await other.execute("UPDATE other SET n = n")
         group.start_soon(run, made)
-        await eventually(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        await eventually(lambda: sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         await other.execute("UPDATE orders SET id = id")
         await other.commit()
     assert "keys 1 to 20: deadlock detected" in made.output.tail()

@@ -128,10 +128,11 @@ async def struck(
         elif strike in ("stop", "give_up"):
             getattr(made, strike).set()
         elif strike in ("terminate", "cancel"):
-            await other.execute(
-                f"SELECT pg_{strike}_backend(pid) FROM pg_stat_activity WHERE application_name ~ '-run$' "
-                "AND datname = current_database()".encode()
-            )
+            with anyio.CancelScope(shield=True):
+                await other.execute(
+                    f"SELECT pg_{strike}_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name ~ '-run$' AND datname = current_database()".encode()
+                )
 
     line = Line(
         at=chance.randrange(1, 90) if strike == "cut" else None, where=chance.choice(("before", "after"))
