@@ -45,7 +45,7 @@ KEYS = {
     "int": Key("int", "n"),
     "int, several rows a key": Key("int", "n / 3"),
     "text": Key("text", "CASE WHEN n > 120 THEN '♞' ELSE '' END || md5(n::text) || E' \\'\"\\\\%s $1 :last'"),
-    "varchar": Key("varchar(80)", "repeat('x', n % 9) || lpad(n::text, 60, '0')"),
+    "varchar": Key("varchar(80)", "repeat(CASE WHEN n > 120 THEN 'y' ELSE 'x' END, 1 + n % 9) || n"),
     "uuid": Key("uuid", "(CASE WHEN n > 120 THEN 'f' ELSE 'e' END || substr(md5(n::text), 2))::uuid"),
     "timestamptz": Key(
         "timestamptz", "'2026-10-25 00:00:00.000001+00'::timestamptz + n * interval '61.237s'"
