@@ -7,7 +7,6 @@ doubt. So a batch is not announced to the run's journal before its COMMIT, which
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -117,7 +116,10 @@ class Keys:
 
 
 class Batches:
-    """The batches of one attempt at a backfill. Everything here raises as `Session.execute` does."""
+    """The batches of one attempt at a backfill. Everything here raises as `Session.execute` does. `keys` are
+    known once they are open."""
+
+    keys: Keys
 
     def __init__(self, job: Job, session: Session, backfill: Backfill) -> None:
         self.standing = Standing()
@@ -127,10 +129,6 @@ class Batches:
         self._backfill = backfill
         self._sql = placeholders(backfill.sql)
         self._row = (job.run, job.task.id, job.undone, job.purpose)
-
-    @cached_property
-    def keys(self) -> Keys:
-        raise AssertionError("the batches are not open")
 
     async def open(self) -> None:
         """Find out where the backfill stands; the first time, that is before the first key. Raises
@@ -153,7 +151,7 @@ class Batches:
     async def _open(self) -> None:
         self._session.place = f"looking at {self._backfill.table}"
         keys = await self._find_keys()
-        self.__dict__["keys"] = keys
+        self.keys = keys
         self._session.place = f"the table {TABLE}"
         await self._session.execute(_ALONE)
         if not (await self._one(_IS_THERE))[0]:
