@@ -1,17 +1,18 @@
 """Chance as a driver: outcomes, operators and dying engines, all drawn from one source."""
 
 from random import Random
-from typing import get_args
+from typing import Any, get_args
 
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.decisions import answers, standing_answer
 from engine.plan.models import FailureClass
 from tests.machine.plans import random_plan
-from tests.machine.world import World
+from tests.machine.world import Job, World
 
 ACTIONS: tuple[ev.Action, ...] = get_args(ev.Action)
 MODES: tuple[ev.Mode | None, ...] = (None, *get_args(ev.Mode))
+INTERVENTIONS: tuple[ev.Intervention, ...] = ("cancel_own", "cancel_backend", "terminate_backend")
 STANDING = ("ask", "retry", "skip", "rollback", "abort")
 
 
@@ -38,6 +39,8 @@ def something_happens(world: World, rng: Random, failing: int) -> None:
         operator_decides(world, rng)
     elif world.state.finished and die < 20:
         world.resume()
+    elif die > (30 if world.jobs else 38):
+        goes_on_underway(world, rng)
     elif not answered(world, rng, failing):
         stuck(world, rng)
 
@@ -59,6 +62,34 @@ def operator_acts(world: World, rng: Random) -> None:
         world.report(rep.TakeCheckpoint(actor="ann"))
     else:
         world.report(rep.Stop(actor="ann", reason="enough", drain=act == 6))
+
+
+def goes_on_underway(world: World, rng: Random) -> None:
+    """Something is told of an attempt, or done about it: often one in flight, at times one that is not."""
+    nobody: list[Job] = [(rng.choice([*world.state.tasks]), "run")]
+    task, purpose = rng.choice([*world.jobs] or nobody)
+    attempt = world.jobs.get((task, purpose), 1) + (rng.randrange(6) == 0)
+    shown = world.state.tasks[task].underway.lock_wait
+    pid, started = rng.choice([(each.pid, each.started) for each in shown.blockers] if shown else [(0, "x")])
+    seen = max(world.state.seq - rng.randrange(3), 0)
+    blockers = tuple(
+        ev.Blocker(pid=number, started=rng.choice("xxxy"), own_task=rng.choice(("", "", task)))
+        for number in range(rng.randrange(4))
+    )
+    known: dict[str, Any] = {"task": task, "attempt": attempt, "purpose": purpose}
+    told: dict[str, Any] = {"action": rng.choice(INTERVENTIONS), "pid": pid}
+    report: rep.Report = rng.choice(
+        (
+            rep.LockWaitSeen(**known, pid=99, relation="orders", blockers=blockers),
+            rep.Progressed(**known, done=rng.randrange(9), total=9, unit="rows"),
+            rep.CommitIntended(**known, part=1, parts=2, statement="ALTER", xid="7"),
+            rep.Intervene(**known, **told, backend_started=started, actor="ann", on_seq=seen),
+            rep.Intervene(**known, **told, backend_started=started, actor="ann", on_seq=seen),
+            rep.Intervened(task=task, attempt=attempt, **told, done=rng.randrange(2) == 0),
+            rep.Adjust(task=task, batch=rng.randrange(1, 9), held=rng.randrange(2) == 0, actor="ann"),
+        )
+    )
+    world.report(report)
 
 
 def operator_decides(world: World, rng: Random) -> None:
