@@ -69,6 +69,12 @@ def test_an_index_is_known_by_the_plan_that_makes_it(tmp_path: Path) -> None:
     assert found["t2"].locks == ("app.orders",)
 
 
+def test_dropping_a_foreign_key_of_the_plan_holds_both_tables(tmp_path: Path) -> None:
+    add = "ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES orgs NOT VALID"
+    found = derived(tmp_path, (add, ""), ("ALTER TABLE orders DROP CONSTRAINT f", "needs: [t1]"))
+    assert found["t2"].locks == ("app.orders", "app.orgs")
+
+
 def test_a_table_named_with_and_without_its_schema_is_one(tmp_path: Path) -> None:
     found = derived(tmp_path, ("TRUNCATE shop.orders", ""), ("TRUNCATE orders", ""), ("TRUNCATE a.b", ""))
     assert [task.locks for task in found.values()] == [("app.orders",), ("app.orders",), ("app.a.b",)]

@@ -214,11 +214,12 @@ def prepared(server: Server) -> Iterator[str]:
 class Watched:
     """What one statement does to the tables that were there before it, as the server sees it."""
 
-    def __init__(self, where: str, sql: str) -> None:
+    def __init__(self, where: str, sql: str, before: str = "SELECT") -> None:
         with psycopg.connect(where) as connection:
+            connection.execute(cast(LiteralString, before))
             names = dict(connection.execute(TABLES).fetchall())
             files = dict(connection.execute(FILES).fetchall())
-            before = dict(connection.execute(SCANS).fetchall())
+            scans_before = dict(connection.execute(SCANS).fetchall())
             connection.execute(cast(LiteralString, sql))
             held = connection.execute(HELD, [connection.info.backend_pid]).fetchall()
             scans = dict(connection.execute(SCANS).fetchall())
@@ -227,7 +228,7 @@ class Watched:
         self.modes = strongest([(names[oid], mode) for oid, mode in held if oid in names])
         moved = {oid for oid in names.keys() & files if new_files.get(oid, files[oid]) != files[oid]}
         self.rewritten = {names[oid] for oid in moved}
-        self.scanned = {names[oid] for oid in names if scans.get(oid, 0) > before.get(oid, 0)}
+        self.scanned = {names[oid] for oid in names if scans.get(oid, 0) > scans_before.get(oid, 0)}
 
 
 def strongest(rows: list[tuple[str, str]]) -> dict[str, Mode]:
@@ -261,6 +262,20 @@ def test_the_radar_says_what_the_server_locks_rewrites_and_scans(sql: str, prepa
         assert agree({table: lock.rewrites for table, lock in said.items()}, seen.rewritten)
     if not sql.startswith(UNTOLD):
         assert agree({table: lock.scans or lock.rewrites for table, lock in said.items()}, seen.scanned)
+
+
+def test_dropping_a_foreign_key_locks_both_tables(prepared: str) -> None:
+    """The radar owns up to it in a note, and a plan that has added the key itself is told which table."""
+    drop = "ALTER TABLE lines DROP CONSTRAINT lines_order_id_fkey"
+    assert Watched(prepared, drop).modes == {"lines": Mode.ACCESS_EXCLUSIVE, "orders": Mode.ACCESS_EXCLUSIVE}
+    assert "the other table, too" in told(drop)["lines"].note
+
+
+def test_a_valid_check_spares_set_not_null_its_scan(prepared: str) -> None:
+    check = "ALTER TABLE orders ADD CONSTRAINT known CHECK (note IS NOT NULL)"
+    require = "ALTER TABLE orders ALTER COLUMN note SET NOT NULL"
+    assert Watched(prepared, require).scanned == {"orders"}
+    assert Watched(prepared, require, before=check).scanned == set()
 
 
 @pytest.mark.parametrize("sql", ALONE)

@@ -154,6 +154,7 @@ _ACTIONS: dict[str, _Action | Callable[[Any], _Action]] = {
     "AT_AddConstraint": _add_constraint,
     "AT_AlterColumnType": _Action(rewrites="may", note=_WIDENED, safer=_COLUMN_ANEW),
     "AT_SetNotNull": _Action(scans="may", note=_CHECKED, safer=_CHECK_FIRST),
+    "AT_DropConstraint": _Action(note="of a foreign key the other table, too"),
     "AT_ValidateConstraint": _Action(Mode.SHARE_UPDATE_EXCLUSIVE, scans="yes"),
     "AT_AttachPartition": _LIGHT,
     "AT_DetachPartition": _detach,

@@ -85,8 +85,8 @@ def locks(node: Any) -> tuple[TableLock, ...]:
 
     name = name_of(node)
     if name == "AlterTableStmt":
-        return _merged(altered(node))
-    return _merged(_RULES.get(name, _reads_and_writes)(node))
+        return merged(altered(node))
+    return merged(_RULES.get(name, _reads_and_writes)(node))
 
 
 def created(node: Any) -> str:
@@ -108,7 +108,7 @@ def references(constraints: Iterable[Any], scans: Extent = "") -> Iterator[Table
             yield TableLock(relation(constraint.pktable), Mode.SHARE_ROW_EXCLUSIVE, scans=scans)
 
 
-def _merged(found: Iterable[TableLock]) -> tuple[TableLock, ...]:
+def merged(found: Iterable[TableLock]) -> tuple[TableLock, ...]:
     """`found` with the locks on one table as one: the strongest, and everything that happens meanwhile."""
     merged: dict[tuple[str, str], TableLock] = {}
     for lock in found:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from engine.plan.models import Action, Plan, Task
 from engine.plan.passwords import hide_passwords
+from engine.plan.sql.foreign_keys import Key, foreign_keys, referred
 from engine.plan.sql.parse import Part, SqlError, Statement, parts, placeholders, split
 from engine.plan.sql.proofs import Column, only_proven, proven
-from engine.plan.sql.radar import TableLock
+from engine.plan.sql.radar import TableLock, merged
 
 Role = Literal["run", "rollback", "verify"]
 ROLES: tuple[Role, ...] = ("run", "rollback", "verify")
@@ -20,7 +21,8 @@ ROLES: tuple[Role, ...] = ("run", "rollback", "verify")
 class Script:
     """The SQL of one action. `new` are the tables that are the plan's own: made by this task, or by one that
     it needs; nobody else is kept waiting by a lock on them. `tables_of` has the table of each index that the
-    plan creates, `proven` the columns that it proves to hold no NULL."""
+    plan creates, `proven` the columns that it proves to hold no NULL,
+    `keys` the tables that its foreign keys refer to."""
 
     task: str
     role: Role
@@ -30,6 +32,7 @@ class Script:
     new: frozenset[str] = frozenset()
     tables_of: Mapping[str, str] = field(default_factory=dict, compare=False)
     proven: frozenset[Column] = frozenset()
+    keys: dict[Key, str] = field(default_factory=dict, compare=False)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -49,7 +52,7 @@ class Script:
             found = [
                 replace(lock, scans="", note="a valid CHECK spares it the scan", safer="") for lock in found
             ]
-        return tuple(found)
+        return merged((*found, *referred(statement, self.keys)))
 
     def felt(self, statement: Statement) -> tuple[TableLock, ...]:
         """The locks of `statement` on tables that others may be using."""
@@ -113,15 +116,9 @@ def scripts(plan: Plan) -> list[Script]:
     }
     new = _new_tables(plan, found)
     tables_of = _tables_of_indexes(plan, found)
-    columns = {
-        name: proven(
-            each
-            for task, role, action in _actions(plan)
-            if action.on == name
-            for each in found.get((task.id, role), ())
-        )
-        for name in plan.targets
-    }
+    every = {name: _all_statements(plan, found, name) for name in plan.targets}
+    columns = {name: proven(statements) for name, statements in every.items()}
+    keys = {name: foreign_keys(statements) for name, statements in every.items()}
     return [
         Script(
             task=task.id,
@@ -132,6 +129,7 @@ def scripts(plan: Plan) -> list[Script]:
             new=frozenset(table for target, table in new[task.id] if target == action.on),
             tables_of=tables_of.get(action.on or "", {}),
             proven=columns[action.on or ""],
+            keys=keys[action.on or ""],
         )
         for task, role, action in _actions(plan)
         if (task.id, role) in found
@@ -157,6 +155,17 @@ def _statements(action: Action) -> tuple[Statement, ...] | None:
         return tuple(split(sql))
     except SqlError:
         return None
+
+
+def _all_statements(
+    plan: Plan, found: Mapping[tuple[str, Role], tuple[Statement, ...]], target: str
+) -> list[Statement]:
+    return [
+        statement
+        for task, role, action in _actions(plan)
+        if action.on == target
+        for statement in found.get((task.id, role), ())
+    ]
 
 
 def _tables_of_indexes(

@@ -57,8 +57,8 @@ def inner(node: Any) -> Any:
 
 
 def name_of(node: Any) -> str:
-    """What PostgreSQL's source calls the type of `node`."""
-    return str(type(node).DESCRIPTOR.name)
+    """What PostgreSQL's source calls the type of `node`; empty where there is none."""
+    return "" if node is None else str(type(node).DESCRIPTOR.name)
 
 
 def enum(node: Any, field: str) -> str:
