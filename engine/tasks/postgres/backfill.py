@@ -89,10 +89,10 @@ class _Filling:
 
     def _begins(self) -> str:
         keys = self._batches.keys
-        of = "" if keys.total is None else f" of {'about ' if keys.estimated else ''}{keys.total:,}"
+        rows = f"{'about ' if keys.estimated else ''}{keys.total:,}"
         if self.standing.last is None:
-            return f"begins at the first key of {keys.name}{of and f', {of[4:]} rows'}"
-        return f"goes on along {keys.name}: it {batches.told(self.standing)}{of}"
+            return f"begins at the first key of {keys.name}, {rows} rows"
+        return f"goes on along {keys.name}: it {batches.told(self.standing)} of {rows}"
 
     @property
     def _size(self) -> int:
@@ -124,11 +124,7 @@ class _Filling:
 
     def _tell(self) -> None:
         standing, keys = self.standing, self._batches.keys
-        total = keys.total
-        if standing.finished:
-            total = standing.rows
-        elif total is not None:
-            total = max(total, standing.rows)
+        total = standing.rows if standing.finished else max(keys.total, standing.rows)
         detail = [f"batch {self._size:,}", f"pause {format_duration(self._pause_s)}"]
         if standing.last is not None:
             detail.append(self._job.output.clean(f"at key {batches.short(standing.last)}"))

@@ -65,9 +65,7 @@ SELECT c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
          JOIN pg_opclass o ON o.oid = i.indclass[0]
          WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
          AND i.indkey[0] = a.attnum AND i.indcollation[0] = a.attcollation
-         AND o.opcname !~ 'pattern_ops$'),
-       coalesce((SELECT sum(greatest(leaf.reltuples, 0)) FROM pg_partition_tree(c.oid) p
-                 JOIN pg_class leaf ON leaf.oid = p.relid WHERE p.isleaf), c.reltuples)::int8
+         AND o.opcname !~ 'pattern_ops$')
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a
@@ -91,12 +89,12 @@ class Standing:
 @dataclass(frozen=True)
 class Keys:
     """What a backfill goes along. Names are as SQL takes them; `type` is the key's number in pg_type. `total`
-    is how many rows there are, as far as that is known, and an estimate if `estimated`."""
+    is how many rows there are, or about how many if `estimated`."""
 
     table: str
     key: str
     type: int
-    total: int | None = None
+    total: int
     estimated: bool = False
 
     @property
@@ -199,7 +197,7 @@ class Batches:
         row = await self._one(_KEYS, (backfill.key, backfill.table))
         if row is None:
             raise _refused(f"there is no table {backfill.table}")
-        kind, table, key, type_, not_null, indexed, estimate = row
+        kind, table, key, type_, not_null, indexed = row
         if kind not in ("r", "p"):
             raise _refused(f"{backfill.table} is no table: name the one whose keys are to be gone through")
         if key is None:
@@ -220,7 +218,9 @@ class Batches:
         )[0]
         if counted <= COUNTED:
             return Keys(table, key, type_, counted)
-        return Keys(table, key, type_, max(estimate, COUNTED) if estimate > 0 else None, True)
+        # Of a table that was never analysed the planner judges by its size.
+        ((plan,),) = await self._one(f"EXPLAIN (FORMAT JSON) SELECT FROM {table}")
+        return Keys(table, key, type_, max(plan["Plan"]["Plan Rows"], counted), True)
 
     async def _one(self, query: str, params: Any = ()) -> Any:
         return await (await self._session.execute(query, params)).fetchone()
