@@ -152,10 +152,10 @@ def pair() -> Iterator[tuple[Server, Server]]:
     folder = Path(tempfile.mkdtemp(prefix="wesley-pair-"))
     folder.chmod(0o711)
     first = start_server(folder / "first", FAST)
-    account = embedded._account()
+    account = embedded.server_account()
     (folder / "second").mkdir(mode=0o700)
     account.give(folder / "second")
-    copy = [str(embedded._programs(account) / "pg_basebackup"), "-D", account.where(folder / "second")]
+    copy = [str(embedded.server_programs(account) / "pg_basebackup"), "-D", account.where(folder / "second")]
     source = f"host={psycopg.conninfo.conninfo_to_dict(first.conninfo)['host']} user=postgres"
     copy += ["-R", "-X", "stream", "-c", "fast", "-d", f"{source} application_name=replica1"]
     subprocess.run(copy, cwd=folder / "second", check=True, capture_output=True, **account.process())
