@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from engine.plan.models import Throttle
 from engine.tasks.base import Job, Succeeded
-from engine.tasks.postgres import embedded
+from engine.tasks.postgres import programs
 from engine.tasks.postgres.backfill import BackfillExecutor
 from engine.tasks.postgres.embedded import Server, start_server, stop_server
 from engine.tasks.postgres.throttle import Gauge
@@ -152,10 +152,10 @@ def pair() -> Iterator[tuple[Server, Server]]:
     folder = Path(tempfile.mkdtemp(prefix="wesley-pair-"))
     folder.chmod(0o711)
     first = start_server(folder / "first", FAST)
-    account = embedded.server_account()
+    account = programs.server_account()
     (folder / "second").mkdir(mode=0o700)
     account.give(folder / "second")
-    copy = [str(embedded.server_programs(account) / "pg_basebackup"), "-D", account.where(folder / "second")]
+    copy = [str(programs.server_programs(account) / "pg_basebackup"), "-D", account.where(folder / "second")]
     source = f"host={psycopg.conninfo.conninfo_to_dict(first.conninfo)['host']} user=postgres"
     copy += ["-R", "-X", "stream", "-c", "fast", "-d", f"{source} application_name=replica1"]
     subprocess.run(copy, cwd=folder / "second", check=True, capture_output=True, **account.process())
