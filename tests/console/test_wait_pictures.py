@@ -55,11 +55,12 @@ def test_how_a_backfill_goes(snap_compare: Snap, theme: str) -> None:
 def test_a_run_in_which_a_task_waits_for_a_lock(
     snap_compare: Snap, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.app.TICK_S", 3600)  # nothing is looked ahead to: it would come some time
+    monkeypatch.setattr("console.app.TICK_S", 3600)  # what is to come is worked out once
     app = ConsoleApp(fixtures.lock_wait(HOLDER), actor="ana", now=lambda: START)
 
     async def settle(pilot: Pilot[None]) -> None:
-        await pilot.pause()
+        while app.outlook is None:
+            await pilot.pause(0.01)
         app.run_screen.select_task(WAITS)
         app.repaint_views()
         await pilot.pause()
