@@ -22,11 +22,13 @@ _READY = b"Z\x00\x00\x00\x05"
 class Line:
     """Cuts at the request that holds `at`, or at the request with the number `at`, from 1: before the server
     has seen it, or after it has answered and before the client has seen that. With `silent` nobody is told
-    that the line is cut. `requests` counts those of attempts; others are let through."""
+    that the line is cut. `requests` counts those of attempts, or of whose application_name ends with one of
+    `of`; others are let through."""
 
     at: bytes | int | None = None
     where: Where = "before"
     silent: bool = False
+    of: tuple[bytes, ...] = (b"-run\0", b"-rollback\0")
     requests: int = 0
     cut: anyio.Event = field(default_factory=anyio.Event)
 
@@ -87,7 +89,7 @@ async def _talk(
     async def up() -> None:
         nonlocal due
         first = await client.read(1 << 20)
-        counts = b"-run\0" in first or b"-rollback\0" in first
+        counts = any(ending in first for ending in line.of)
         to_server.write(first)
         while data := await client.read(1 << 20):
             if counts and line.due(data):

@@ -13,9 +13,12 @@ import pytest
 from engine.plan.models import FailureClass
 from engine.tasks.base import Cancelled, Failed, InDoubt, Intent, Job, Succeeded
 from engine.tasks.postgres import evidence as evidence_module
+from engine.tasks.postgres import executor as executor_module
 from engine.tasks.postgres import session as session_module
 from engine.tasks.postgres.database import Database, application_name
 from engine.tasks.postgres.embedded import start_server, stop_server
+from engine.tasks.postgres.executor import PostgresExecutor
+from engine.tasks.postgres.sqlstates import CONNECTION_SLOTS
 from tests.postgres.attempts import busy, carry_out, evidence, nobody_left, rows, somebody
 from tests.postgres.conftest import FAST, MakeJob
 from tests.postgres.cutting import SOCKET, Line, Where, through
@@ -369,6 +372,31 @@ async def test_a_server_that_stays_away_settles_nothing(
     found = await evidence(job(ADD, targets={"app": away}))
     assert found.done is None
     assert found.detail.startswith("target app cannot be asked: ")
+
+
+async def test_a_server_that_freezes_while_it_is_asked_settles_nothing(
+    job: MakeJob, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(evidence_module, "ANSWER_S", 0.2)
+    line = Line(at=b"pg_stat_activity", silent=True, of=(b"(evidence)\0",))
+    async with through(line, database, tmp_path) as frozen:
+        found = await evidence(job(ADD, targets={"app": frozen}))
+    assert line.cut.is_set()
+    assert found.done is None
+    assert found.detail == "target app cannot be asked: the server has not answered in time"
+
+
+async def test_a_server_that_freezes_while_it_is_probed_is_not_back(
+    job: MakeJob, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_PROBE_S", 0.2)
+    line = Line(at=1, silent=True, of=(b"(probe)\0",))
+    async with through(line, database, tmp_path) as frozen:
+        made = job(ADD, targets={"app": frozen})
+        found = await PostgresExecutor().probe(CONNECTION_SLOTS, made)
+    assert line.cut.is_set()
+    assert found == (False, "the server has not answered in time")
 
 
 async def test_a_stalled_journal_keeps_no_lock(

@@ -2,24 +2,29 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 
 from engine.plan.models import FailureClass
 from engine.tasks.base import Cancelled, Failed, InDoubt, Job, Outcome, Succeeded
+from engine.tasks.postgres import indexes
 from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.executor import PostgresExecutor
 from engine.tasks.postgres.subjects import BUILDER
 from tests.postgres.attempts import carry_out, nobody_left, waits
 from tests.postgres.building import Connect, Connection, held_up, interrupted, shop, there
 from tests.postgres.conftest import MakeJob
+from tests.postgres.cutting import Line, through
 from tests.postgres.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
 BUILD = "CREATE INDEX CONCURRENTLY orders_note ON orders (note)"
 ONCE = "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (note)"
+UNIQUE = "CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note)"
 WRITE = "BEGIN; UPDATE orders SET note = note"
 OLD_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"
 
@@ -45,7 +50,7 @@ class Under:
 
 
 async def test_a_unique_violation(database: Database, connect: Connect, job: MakeJob) -> None:
-    made = job("CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note)")
+    made = job(UNIQUE)
     outcome = await carry_out(made)
     assert isinstance(outcome, Failed)
     assert (outcome.failure_class, outcome.sqlstate) == (FailureClass.PERMANENT, "23505")
@@ -53,6 +58,56 @@ async def test_a_unique_violation(database: Database, connect: Connect, job: Mak
     assert outcome.reason.endswith("the invalid index public.orders_note that it left was dropped")
     assert await there(database) == {}
     assert await nobody_left(database, made)
+
+
+TENANT = "SET search_path = tenant; CREATE UNIQUE INDEX CONCURRENTLY i ON orders (note)"
+
+
+@pytest.fixture
+async def tenant(connect: Connect) -> Connection:
+    """The table of another schema, of the same name; and an index of the public one that nobody has ended."""
+    somebody = await connect("somebody")
+    await somebody.execute("CREATE SCHEMA tenant; CREATE TABLE tenant.orders (LIKE public.orders)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await somebody.execute("CREATE UNIQUE INDEX CONCURRENTLY i ON orders (note)")
+    return somebody
+
+
+async def test_what_is_left_is_looked_for_by_the_search_path_that_the_task_has_set(
+    database: Database, tenant: Connection, job: MakeJob
+) -> None:
+    await tenant.execute("INSERT INTO tenant.orders SELECT * FROM public.orders")
+    outcome = await carry_out(job(TENANT))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.endswith("the invalid index tenant.i that it left was dropped")
+    assert await there(database) == {"i": False}, "the other one is none of the task's business"
+
+
+async def test_the_end_of_a_build_is_looked_for_by_the_search_path_that_the_task_has_set(
+    database: Database, tenant: Connection, job: MakeJob, tmp_path: Path
+) -> None:
+    async with through(Line(at=b"CREATE UNIQUE INDEX", where="after"), database, tmp_path) as cut:
+        made = job(TENANT, targets={"app": cut})
+        assert isinstance(await carry_out(made), InDoubt)
+    known = replace(made, intent=job.heard.intents[-1], targets={"app": database})
+    found = await PostgresExecutor().evidence(known)
+    assert (found.done, found.detail) == (True, "index tenant.i is there, and valid")
+    again = job(TENANT, attempt=2, intent=known.intent)
+    assert isinstance(await carry_out(again), Succeeded), "it knows what the first attempt has done"
+
+
+async def test_a_server_that_freezes_holds_up_no_end(
+    database: Database, connect: Connect, job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexes, "_ANSWER_S", 0.1)
+    line = Line(at=indexes._UNLIMITED[:30].encode(), silent=True)
+    async with through(line, database, tmp_path) as frozen:
+        made = job(UNIQUE, targets={"app": frozen}, lock_patience_s=0.1)
+        outcome = await carry_out(made)
+    assert line.cut.is_set()
+    assert isinstance(outcome, Failed)
+    assert (outcome.sqlstate, outcome.effect) == ("23505", "unknown")
+    assert outcome.reason.endswith("could not be looked for: the server does not answer")
 
 
 async def test_a_build_for_which_others_are_waited_for_shows_whom(

@@ -279,3 +279,17 @@ async def test_a_look_that_fails_is_left_out(
         group.start_soon(ours.execute, "SELECT * FROM orders")
         await told(heard, lambda wait: bool(wait.blockers))
         await holder.rollback()
+
+
+async def test_a_name_that_would_steer_a_terminal_is_made_visible(
+    database: Database, connect: Connect, job: MakeJob
+) -> None:
+    blocker, ours = await connect("blocker"), await connect("ours")
+    table = '"or\x1b]0;pwned\x07ders"'
+    await blocker.execute(f"CREATE TABLE {table} (id int)".encode())
+    await blocker.execute(f"BEGIN; LOCK TABLE {table}".encode())
+    async with watching(database, ours, job) as heard, anyio.create_task_group() as group:
+        group.start_soon(ours.execute, f"TABLE {table}".encode())
+        wait = await told(heard, lambda wait: bool(wait.blockers))
+        assert wait.relation == '"or␛]0;pwned␇ders"'
+        await blocker.rollback()

@@ -5,7 +5,7 @@ when something is parsed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -102,6 +102,11 @@ class Part:
     statements: tuple[Statement, ...]
     transactional: bool
 
+    @property
+    def settings(self) -> tuple[Statement, ...]:
+        """Those that set something for the connection, and so for the parts to come."""
+        return tuple(each for each in self.statements if tree.sets_connection(each.node))
+
 
 def split(sql: str) -> list[Statement]:
     """The statements of `sql`; raises SqlError where PostgreSQL's parser refuses it."""
@@ -150,6 +155,11 @@ def parts(statements: list[Statement]) -> list[Part]:
         each = [together] if transactional else [(statement,) for statement in together]
         found += [Part(len(found) + n, some, transactional) for n, some in enumerate(each, start=1)]
     return found
+
+
+def settings_before(parts: Iterable[Part], number: int) -> list[str]:
+    """What was set for the connection by the time part `number` runs: names, too, mean something by it."""
+    return [each.text for part in parts if part.number < number for each in part.settings]
 
 
 def refusals(sql: str, statements: list[Statement]) -> list[SqlError]:

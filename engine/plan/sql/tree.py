@@ -171,6 +171,11 @@ def controls_transaction(node: Any) -> bool:
     return name_of(node) == "TransactionStmt"
 
 
+def sets_connection(node: Any) -> bool:
+    """Whether a statement sets something that outlasts its transaction."""
+    return name_of(node) == "VariableSetStmt" and not node.is_local and node.name.upper() != "TRANSACTION"
+
+
 def why_alone(node: Any) -> str:
     """Why the server refuses a statement in a transaction; empty where it does not.
 

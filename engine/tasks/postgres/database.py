@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -121,14 +121,13 @@ class Database:
 
         async with self._looking:
             # A query that is cancelled costs its connection, which others look on, too.
-            with anyio.move_on_after(_LOOK_S + 1, shield=True):
+            with within(_LOOK_S + 1, shield=True):
                 try:
                     return await self._ask(query, params)
                 except psycopg.OperationalError:
                     if self._observer is not None and not self._observer.closed:
                         raise
                 return await self._ask(query, params)
-        raise psycopg.OperationalError("the server has not answered in time")
 
     def owner_of(self, application: str) -> str | None:
         """The task of this run that the backend with this application_name works for."""
@@ -146,6 +145,19 @@ class Database:
             await self._observer.execute(f"SET statement_timeout = '{_LOOK_S}s'")
         cursor = await self._observer.execute(query.encode(), params or None)
         return await cursor.fetchall()
+
+
+@contextmanager
+def within(seconds: float, *, shield: bool = False) -> Iterator[None]:
+    """Has the block end after that time: a server that is frozen closes no connection, and never says so.
+    Raises psycopg.OperationalError then."""
+    import psycopg
+
+    try:
+        with anyio.fail_after(seconds, shield=shield):
+            yield
+    except TimeoutError:
+        raise psycopg.OperationalError("the server has not answered in time") from None
 
 
 async def open_connection(conninfo: str, application: str) -> "AsyncConnection[Any]":

@@ -6,16 +6,18 @@ its catalog."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import psycopg
 
 from engine.plan.models import FailureClass
+from engine.plan.sql import parse
 from engine.plan.sql.parse import Part
 from engine.tasks.base import Evidence, Intent, Job
 from engine.tasks.postgres import indexes, ledger
-from engine.tasks.postgres.database import Database, application_name, own_application
+from engine.tasks.postgres.database import Database, application_name, own_application, within
 from engine.tasks.postgres.sqlstates import Phase, by_sqlstate, told
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ Settle = Callable[["AsyncConnection[Any]"], Awaitable[Evidence]]
 
 PATIENCE_S = 30.0
 """Seconds for which a server that cannot be reached is asked again: it may be starting."""
+ANSWER_S = 45.0
+"""Seconds within which all that is asked has to be answered: one that is frozen never says so."""
 _ASK_AGAIN_S = 0.5
 _SURVIVORS_PATIENCE_S = 5.0
 """Seconds for which a statement that still runs is waited for: a server notices within a second that its
@@ -35,11 +39,19 @@ _POLL_S = 0.1
 _REPEATABLE = frozenset({"VACUUM", "CLUSTER", "REINDEX", "ALTER SYSTEM", "DISCARD"})
 """Statements in autocommit that do no harm when they run again, whether they were carried out or not."""
 
-_SURVIVORS = """ SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - coalesce(a.xact_start,
-a.state_change, now()))::int, a.query FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid
-<> pg_backend_pid() AND (a.application_name = %s OR a.pid IN ( SELECT pid FROM pg_locks WHERE locktype =
-'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname =
-current_database()) AND (classid::bigint << 32) | objid::bigint = ANY(%s))) ORDER BY a.pid"""
+_SURVIVORS = """
+SELECT a.pid, a.backend_start, a.state,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.state_change, now()))::int, a.query
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND (a.application_name = %s OR a.pid IN (
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = ANY(%s)))
+ORDER BY a.pid"""
+
+# Found and ended in one statement: whoever gets its pid next is not hit.
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 
 
 class Survivor(NamedTuple):
@@ -47,6 +59,7 @@ class Survivor(NamedTuple):
     something."""
 
     pid: int
+    started: datetime | None
     state: str
     age_s: int
     query: str
@@ -110,8 +123,9 @@ async def patiently(database: Database, ask: Settle) -> Evidence:
     while True:
         connection = None
         try:
-            connection = await database.connect(own_application(database.run, "evidence"))
-            return await ask(connection)
+            with within(ANSWER_S):
+                connection = await database.connect(own_application(database.run, "evidence"))
+                return await ask(connection)
         except psycopg.Error as error:
             phase: Phase = "in_transaction" if connection else "connecting"
             passing = by_sqlstate(error, phase).failure_class in (
@@ -147,7 +161,7 @@ async def _survivors(connection: "AsyncConnection[Any]", job: Job, end_all: bool
     while found := await _found(connection, application, keys):
         for survivor in found:
             if end_all or not survivor.at_work:
-                await connection.execute("SELECT pg_terminate_backend(%s)", (survivor.pid,))
+                await connection.execute(_END.encode(), (survivor.pid, survivor.started))
         if time.monotonic() > until:
             break
         await anyio.sleep(_POLL_S)
@@ -159,8 +173,8 @@ async def _found(
 ) -> list[Survivor]:
     cursor = await connection.execute(_SURVIVORS.encode(), (application, list(keys)))
     return [
-        Survivor(pid, state or "", age or 0, query or "")
-        for pid, state, age, query in await cursor.fetchall()
+        Survivor(pid, started, state or "", age or 0, query or "")
+        for pid, started, state, age, query in await cursor.fetchall()
     ]
 
 
@@ -215,7 +229,8 @@ async def _next_part(
         return standing._replace(known=False, why="the plan does not have the statement any more")
     (statement,) = part.statements
     if indexes.concerns(statement):
-        found = await indexes.evidence(database, statement)
+        settings = parse.settings_before(parts, part.number)
+        found = await indexes.evidence(database, statement, settings)
         done = standing.done + (1 if found.done else 0)
         return standing._replace(
             done=done, known=found.done is not None, by_ledger=not found.done, why=found.detail

@@ -3,7 +3,6 @@ allowed."""
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import anyio
 import psycopg
@@ -14,7 +13,7 @@ from engine.plan.sql.parse import Part, SqlError, Statement
 from engine.tasks.base import Evidence, Intent, Job, Outcome, Succeeded, not_done
 from engine.tasks.classify import Verdict, failed
 from engine.tasks.postgres import evidence, indexes, ledger
-from engine.tasks.postgres.database import Database, own_application
+from engine.tasks.postgres.database import Database, own_application, within
 from engine.tasks.postgres.ledger import Ledger
 from engine.tasks.postgres.session import EndedError, RefusedError, Session
 from engine.tasks.postgres.sqlstates import CONNECTION_SLOTS, in_doubt, told
@@ -23,6 +22,8 @@ from engine.tasks.sqlite_session import show
 from engine.tasks.statements import read_script
 
 _CLAIM_POLL_S = 0.2
+_PROBE_S = 20.0
+"""Seconds within which a server has to answer a probe."""
 
 
 class PostgresExecutor:
@@ -55,11 +56,12 @@ class PostgresExecutor:
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:
         try:
             database, parts = target_of(job), _parts(job)
-            if resource == BUILDER:
-                return await _builders_gone(database, parts)
-            if resource in (CONNECTION_SLOTS, "connection"):
-                async with await database.connect(own_application(job.run, "probe")):
-                    return True, "the server takes connections"
+            with within(_PROBE_S):
+                if resource == BUILDER:
+                    return await _builders_gone(database, parts)
+                if resource in (CONNECTION_SLOTS, "connection"):
+                    async with await database.connect(own_application(job.run, "probe")):
+                        return True, "the server takes connections"
         except (psycopg.Error, RefusedError) as error:
             return False, job.output.clean(told(error))
         return True, "cannot be seen from here: trying again is the only test"
@@ -137,9 +139,8 @@ class _Attempt:
 
     async def _set_again(self, part: Part) -> None:
         """Settings that a part has made for the connection are made on this one, for the parts to come."""
-        for statement in part.statements:
-            if statement.kind in ("SET", "RESET") and _lasts(statement):
-                await self._session.carry_out(statement, of=self._of)
+        for statement in part.settings:
+            await self._session.carry_out(statement, of=self._of)
 
     async def _together(self, part: Part, kept: Ledger) -> None:
         async def work() -> None:
@@ -174,7 +175,7 @@ class _Attempt:
             await self._sent(part, kept, limit_locks=False)
         except (psycopg.Error, EndedError) as error:
             if not in_doubt(error, self._session.phase):
-                await self._clean_up(statement, prepared)
+                await self._clean_up(part, prepared)
             raise
 
     async def _brought_about(self, part: Part) -> bool:
@@ -182,7 +183,8 @@ class _Attempt:
         intent = self._job.intent
         if intent is None or (intent.part, intent.statement) != (part.number, self._intent(part).statement):
             return False
-        found = await indexes.evidence(self._database, part.statements[0])
+        settings = parse.settings_before(self._parts, part.number)
+        found = await indexes.evidence(self._database, part.statements[0], settings)
         if found.done:
             self._session.note(f"an earlier attempt has done it: {found.detail}")
         return bool(found.done)
@@ -202,14 +204,15 @@ class _Attempt:
             limit_locks=limit_locks,
         )
 
-    async def _clean_up(self, statement: Statement, prepared: Prepared) -> None:
+    async def _clean_up(self, part: Part, prepared: Prepared) -> None:
         self._session.heed()
         cleaned = await indexes.clean_up(
             self._database,
-            statement,
+            part.statements[0],
             self._job,
             self._session.application,
             prepared,
+            settings=parse.settings_before(self._parts, part.number),
             ended=bool(self._session.ended_by),
         )
         self._session.left = cleaned.said
@@ -284,11 +287,6 @@ def _refusal(error: SqlError) -> RefusedError:
     return RefusedError(verdict, f"line {error.line}, column {error.column}: {error.message}{hint}")
 
 
-def _lasts(statement: Statement) -> bool:
-    node: Any = statement.node
-    return not node.is_local and node.name.upper() != "TRANSACTION"
-
-
 def _verified(job: Job, session: Session) -> Outcome:
     result = session.result
     if result is None:
@@ -308,5 +306,6 @@ async def _builders_gone(database: Database, parts: Sequence[Part]) -> tuple[boo
     for part in parts:
         for statement in part.statements:
             if found[0] and indexes.concerns(statement):
-                found = await indexes.probe(database, statement)
+                settings = parse.settings_before(parts, part.number)
+                found = await indexes.probe(database, statement, settings)
     return found

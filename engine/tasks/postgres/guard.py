@@ -184,6 +184,7 @@ class Guard:
             cursor = await self._connection.execute(_HOLDER.encode())
             if found := await cursor.fetchone():
                 return Holder(*found)
+            await anyio.sleep(_POLL_S)  # it has just been let go; or nobody can be seen who holds it
 
     async def _is_ours(self) -> bool:
         """Whether the backend that has taken the lock is the one that still answers."""

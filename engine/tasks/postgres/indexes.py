@@ -3,9 +3,13 @@
 These are CREATE, DROP and REINDEX INDEX CONCURRENTLY, and DETACH PARTITION CONCURRENTLY. `prepare` comes
 before such a statement, on the attempt's own connection; `clean_up` after one that failed, on a connection of
 its own; `evidence` tells of one whose end nobody saw.
+
+Connections of their own are given the `settings` that the task has made before the statement: by another
+search_path its names would be those of other tables.
 """
 
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from engine.tasks.postgres.database import Database
 
 _CANCEL_S = 2.0
+_ANSWER_S = 5.0
+"""Seconds within which a server has to answer that a drop is cancelled; then nobody waits for it any more."""
 _ASK_AGAIN_S = 0.25
 _UNLIMITED = "SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
 
@@ -63,6 +69,7 @@ async def clean_up(
     application: str,
     prepared: Prepared,
     *,
+    settings: Sequence[str] = (),
     ended: bool = False,
 ) -> CleanedUp:
     """Drop, concurrently and on a connection of its own named `application`, what a failed statement left.
@@ -71,37 +78,53 @@ async def clean_up(
     rather than failed, or is to end meanwhile; for whom, `job.lock_wait` hears. What cannot be dropped now is
     named, and dropped by the next attempt's `prepare`. Raises nothing; to be shielded from a cancellation by
     the caller."""
-    try:
-        async with await database.connect(application) as connection:
-            await connection.execute(_UNLIMITED)
-            patience_s = job.grace_s if ended else job.lock_patience_s
-            limits = _Limits(job, anyio.current_time() + patience_s)
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(waits.watch, database, connection.info.backend_pid, job)
-                site = Site(connection, database)
+    patience_s = job.grace_s if ended else job.lock_patience_s
+    limits = _Limits(job, anyio.current_time() + patience_s)
+    cleaned = CleanedUp(clean=False, said="what it left could not be looked for: the server does not answer")
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(_leave_in_time, limits, beside.cancel_scope)
+        try:
+            async with _site(database, application, settings) as site:
+                await site.connection.execute(_UNLIMITED)
+                beside.start_soon(waits.watch, database, await _pid(site), job)
                 cleaned = await _cleaned_up(site, subject_of(statement), prepared, limits)
-                beside.cancel_scope.cancel()
-            return cleaned
-    except psycopg.Error as error:
-        return CleanedUp(clean=False, said=f"what it left could not be looked for: {told(error)}")
+        except psycopg.Error as error:
+            said = f"what it left could not be looked for: {told(error)}"
+            cleaned = CleanedUp(clean=False, said=said)
+        beside.cancel_scope.cancel()
+    return cleaned
 
 
-async def evidence(database: "Database", statement: "Statement") -> Evidence:
+async def evidence(database: "Database", statement: "Statement", settings: Sequence[str] = ()) -> Evidence:
     """Whether the statement has taken effect: `done` is None while its builder is alive. Changes nothing.
     Raises psycopg.Error."""
-    async with await database.connect(own_application(database.run, "evidence")) as connection:
-        return await subject_of(statement).evidence(Site(connection, database))
+    async with _site(database, own_application(database.run, "evidence"), settings) as site:
+        return await subject_of(statement).evidence(site)
 
 
-async def probe(database: "Database", statement: "Statement") -> tuple[bool, str]:
+async def probe(
+    database: "Database", statement: "Statement", settings: Sequence[str] = ()
+) -> tuple[bool, str]:
     """Whether nobody works any more on an index that the statement needs out of its way. Raises
     psycopg.Error."""
-    async with await database.connect(own_application(database.run, "probe")) as connection:
-        site = Site(connection, database)
+    async with _site(database, own_application(database.run, "probe"), settings) as site:
         for left in await subject_of(statement).left(site):
             if at_work := await site.at_work(left):
                 return False, f"{at_work} still works on index {left.name}"
     return True, "nobody works on the index any more"
+
+
+@asynccontextmanager
+async def _site(database: "Database", application: str, settings: Sequence[str]) -> AsyncIterator[Site]:
+    async with await database.connect(application) as connection:
+        for setting in settings:
+            await connection.execute(setting.encode())
+        yield Site(connection, database)
+
+
+async def _pid(site: Site) -> int:
+    cursor = await site.connection.execute("SELECT pg_backend_pid()")
+    return int((await cursor.fetchone() or (0,))[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +139,12 @@ class _Limits:
             await _either(self.job.stop, self.job.give_up)
             with anyio.move_on_after(self.job.grace_s):
                 await self.job.hurry.wait()
+
+
+async def _leave_in_time(limits: _Limits, everything: anyio.CancelScope) -> None:
+    await limits.reached()
+    await anyio.sleep(_ANSWER_S)
+    everything.cancel()
 
 
 async def _either(*events: anyio.Event) -> None:
@@ -150,8 +179,9 @@ async def _swept(site: Site, index: Found, limits: _Limits) -> str:
         return f"index {index.name} is invalid, and {at_work} still works on it"
     blockers: list[Backend] = []
     problem: psycopg.Error | None = None
+    pid = await _pid(site)
     async with anyio.create_task_group() as beside:
-        beside.start_soon(_end_in_time, site, limits, blockers)
+        beside.start_soon(_end_in_time, site, pid, limits, blockers)
         try:
             await site.drop(index)
         except psycopg.Error as error:
@@ -169,13 +199,13 @@ async def _swept(site: Site, index: Found, limits: _Limits) -> str:
     )
 
 
-async def _end_in_time(site: Site, limits: _Limits, blockers: list[Backend]) -> None:
+async def _end_in_time(site: Site, pid: int, limits: _Limits, blockers: list[Backend]) -> None:
     """End what runs on the connection once the limits are reached, and tell whom it waited for. A request
     that comes before the server has begun with the statement is lost, so that one is not enough."""
     await limits.reached()
     while True:
         with suppress(psycopg.Error):
-            found = await catalog.blockers(site.database, site.connection.info.backend_pid)
+            found = await catalog.blockers(site.database, pid)
             blockers[:] = found or blockers
         with anyio.CancelScope(shield=True), suppress(psycopg.Error):
             await site.connection.cancel_safe(timeout=_CANCEL_S)

@@ -175,7 +175,7 @@ class _Watcher:
             self._tries += 1  # a concurrent index build goes through several transactions in one statement
         self._direct = {each.pid: each.transaction for each in tree if each.direct}
         self._waited, self._passed = moment, _Moment()
-        self._tell(self._wait(lock.words, tree))
+        self._tell(self._wait(self._job.output.clean(lock.words), tree))
 
     async def _between_tries(self) -> None:
         """Nothing of ours waits in the server: whether what blocked it is still there."""
