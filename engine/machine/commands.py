@@ -13,14 +13,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StartTask(Command, frozen=True, kw_only=True):
-    """`undone`: attempts up to this number were undone by a rollback since, and their effect is gone.
-    `intent` is what an earlier attempt, which was not undone, was last about to make permanent. `adjusted` is
-    how an operator last set it to go."""
+    """`undone`: attempts up to this number were undone by a rollback since, and their effect is gone; but for
+    the last `stranded` of them, which a rollback left as they were. `intent` is what an earlier attempt, one
+    that was not undone, was last about to make permanent. `adjusted` is how an operator last set it to go."""
 
     task: str
     attempt: int
     lane: int
     undone: int = 0
+    stranded: int = 0
     intent: CommitIntended | None = None
     adjusted: TaskAdjusted | None = None
 

@@ -202,13 +202,15 @@ class Machine:
     def start(self, task_id: str, lane: int) -> None:
         task = self.state.tasks[task_id]
         attempt = len(task.attempts) + 1
+        undone = underway.undone_before(task, attempt)
         self.emit(ev.TaskStarted, task=task_id, attempt=attempt, lane=lane)
         self.command(
             cmd.StartTask(
                 task=task_id,
                 attempt=attempt,
                 lane=lane,
-                undone=task.undone_attempts,
+                undone=undone,
+                stranded=undone - task.undone_attempts,
                 intent=underway.intended(task, "run"),
                 adjusted=task.adjusted,
             )

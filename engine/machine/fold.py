@@ -164,6 +164,8 @@ def _run_stopping(state: State, event: ev.RunStopping) -> None:
 def _run_finished(state: State, event: ev.RunFinished) -> None:
     state.finished_t = event.t
     _set_status(state, RunStatus(event.status), event.reason)
+    if state.status is RunStatus.ROLLED_BACK:
+        underway.strand(state)
 
 
 def _wave_started(state: State, event: ev.WaveStarted) -> None:
@@ -294,6 +296,8 @@ def _decision_made(state: State, event: ev.DecisionMade) -> None:
     elif event.task:
         task = state.tasks[event.task]
         task.retries = task.resource_waits = 0
+        if event.action == "retry":
+            task.undone_attempts = max(task.undone_attempts, task.stranded_attempts)
 
 
 def _give_up_checkpoints(state: State, seq: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.machine import checkpoints, rollback
+from engine.machine import checkpoints, rollback, underway
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
@@ -235,7 +235,7 @@ def look_into(machine: "Machine", task_id: str, *, end_processes: bool = False) 
             attempt=task.undo_attempts if undoing else len(task.attempts),
             purpose="rollback" if undoing else "run",
             end_processes=end_processes,
-            undone=task.undone_undos if undoing else task.undone_attempts,
+            undone=task.undone_undos if undoing else underway.undone_before(task, len(task.attempts)),
             intent=task.underway.intent,
         )
     )

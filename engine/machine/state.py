@@ -91,6 +91,9 @@ class TaskState(msgspec.Struct, gc=False):
     undo_attempts: int = 0
     undone_attempts: int = 0
     """Attempts up to this number were undone: what they left in a ledger counts no more."""
+    stranded_attempts: int = 0
+    """Attempts up to this number had not succeeded when the run was rolled back: they were not undone, but
+    something that they built on was. What they left may be there or not; only an operator can tell."""
     undone_undos: int = 0
     """Attempts at its rollback up to this number belong to rollbacks that are over, likewise."""
     underway: Underway = Underway()

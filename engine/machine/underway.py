@@ -13,6 +13,7 @@ from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import State, TaskState
+from engine.machine.transitions import TaskStatus
 
 if TYPE_CHECKING:
     from engine.machine.core import Machine
@@ -54,6 +55,25 @@ def ended(task: TaskState) -> None:
         task.underway = replace(task.underway, lock_wait=None)
 
 
+def strand(state: State) -> None:
+    """The run was rolled back: tell whose attempts had not succeeded, and stood on what was undone."""
+    children: dict[str, list[str]] = {}
+    for task in state.plan.tasks:
+        for need in task.needs:
+            children.setdefault(need, []).append(task.id)
+    above = [task.id for task in state.tasks.values() if task.status is TaskStatus.ROLLED_BACK]
+    seen = set(above)
+    for each in above:
+        for child in children.get(each, ()):
+            if child not in seen:
+                seen.add(child)
+                above.append(child)
+    for task_id in above:
+        found = state.tasks[task_id]
+        if found.status is not TaskStatus.SUCCEEDED:
+            found.stranded_attempts = len(found.attempts)
+
+
 def _of_task(effect: Callable[[TaskState, Any], None]) -> Callable[[State, Any], None]:
     def apply(state: State, event: Any) -> None:
         # A task that a changed plan has dropped is gone, and what was still to be told of it with it.
@@ -87,10 +107,17 @@ def attempt_in_flight(state: State, task_id: str) -> tuple[int, ev.Purpose] | No
     return len(task.attempts), "run"
 
 
+def undone_before(task: TaskState, attempt: int) -> int:
+    """Attempts up to which number count no more for `attempt`: they were undone, or a rollback of the run
+    left them behind."""
+    left_behind = attempt > task.stranded_attempts
+    return max(task.undone_attempts, task.stranded_attempts if left_behind else 0)
+
+
 def intended(task: TaskState, purpose: ev.Purpose) -> ev.CommitIntended | None:
     """What an attempt that was not undone since was last about to make permanent."""
     intent = task.underway.intent
-    undone = task.undone_attempts if purpose == "run" else task.undone_undos
+    undone = undone_before(task, len(task.attempts) + 1) if purpose == "run" else task.undone_undos
     return intent if intent and intent.purpose == purpose and intent.attempt > undone else None
 
 

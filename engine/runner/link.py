@@ -17,7 +17,7 @@ _PROGRESS_EVERY_S = 1.0
 class Link:
     """The line between the runner and the attempt that `command` starts. `stop` ends it because the run
     stops, `give_up` because an operator wants just this attempt to end. `dials` are how a backfill is to go,
-    at any moment. `undone` and `intent` are as in `Job`."""
+    at any moment. `undone`, `stranded` and `intent` are as in `Job`."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Link:
         self.stop = anyio.Event()
         self.give_up = anyio.Event()
         self.undone = command.undone
+        self.stranded = command.stranded if isinstance(command, cmd.StartTask) else 0
         self.intent = intent_in(command.intent)
         self.dials = Dials()
         if isinstance(command, cmd.StartTask) and command.adjusted:

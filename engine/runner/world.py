@@ -248,6 +248,7 @@ def _linked(job: Job, link: Link) -> Job:
     return replace(
         job,
         undone=link.undone,
+        stranded=link.stranded,
         intent=link.intent,
         intend=link.intend,
         progress=link.progress,

@@ -157,12 +157,15 @@ class Job:
     started, and again once it exists. `sleep` is the clock that simulated work passes on. `past_runs` are
     runs that this one goes on for: evidence is then of whether any attempt of theirs has left its effect.
 
-    Attempts up to number `undone` were undone since: what they left in a ledger counts no more. `intend` is
-    awaited before anything is made permanent, and returns once the journal has it; `intent` is what an
-    earlier attempt last said there (for evidence: the attempt in question). `progress` (as often as one
-    likes) and `lock_wait` (on change) tell of the attempt under way. `give_up` ends it when an operator wants
-    just this attempt to end. One wait for a lock lasts `lock_timeout_s` at most, and an attempt keeps trying
-    for `lock_patience_s`.
+    Attempts up to number `undone` were undone since: what they left in a ledger counts no more. The last
+    `stranded` of them were not undone one by one: the run was rolled back when they had not succeeded, and
+    what they did in part may be there or not.
+
+    `intend` is awaited before anything is made permanent, and returns once the journal has it; `intent` is
+    what an earlier attempt last said there (for evidence: the attempt in question). `progress` (as often as
+    one likes) and `lock_wait` (on change) tell of the attempt under way. `give_up` ends it when an operator
+    wants just this attempt to end. One wait for a lock lasts `lock_timeout_s` at most, and an attempt keeps
+    trying for `lock_patience_s`.
     """
 
     run: str
@@ -180,6 +183,7 @@ class Job:
     grace_s: float = DEFAULT_GRACE_S
     past_runs: tuple[str, ...] = ()
     undone: int = 0
+    stranded: int = 0
     intent: Intent | None = None
     intend: Callable[[Intent], Awaitable[None]] = _at_once
     progress: Callable[[Progress], None] = _unheard

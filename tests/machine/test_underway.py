@@ -23,11 +23,14 @@ class Asking(World):
 
     def __init__(self, of: Plan) -> None:
         self.heard: list[cmd.Command] = []
+        self.started: dict[str, cmd.StartTask] = {}
         super().__init__(of)
 
     def _take(self, command: cmd.Command) -> None:
         if isinstance(command, cmd.GoOn | cmd.Intervene | cmd.Adjust):
             self.heard.append(command)
+        if isinstance(command, cmd.StartTask):
+            self.started[command.task] = command
         super()._take(command)
 
     def blocked_by(self, *blockers: ev.Blocker, task: str = "a", **fields: Any) -> Self:
@@ -253,3 +256,15 @@ def test_only_a_backfill_can_be_adjusted(run: Asking, name: str, why: str) -> No
     run.report(rep.Adjust(task=name, batch=5, actor="ann"))
     assert run.refusals == [why]
     assert run.heard == []
+
+
+def test_attempts_whose_ground_a_rollback_took_away_are_stranded_until_an_operator_retries() -> None:
+    of = plan(task("a"), task("b", "a"), task("c"), task("d", "b"))
+    run = Asking(of).succeed("a").fail("b").fail("c").decide("rollback", to="start").finish_everything()
+    assert run.state.status == "rolled_back"
+    stranded = {each.id: each.stranded_attempts for each in run.state.tasks.values()}
+    assert stranded == {"a": 1, "b": 1, "c": 0, "d": 0}
+    run.resume().succeed("a")
+    assert (run.started["b"].attempt, run.started["b"].undone, run.started["b"].stranded) == (2, 1, 1)
+    run.fail("b").decide("retry")
+    assert (run.started["b"].attempt, run.started["b"].undone, run.started["b"].stranded) == (3, 1, 0)

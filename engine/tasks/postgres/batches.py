@@ -16,7 +16,7 @@ from engine.plan.models import Backfill, FailureClass
 from engine.plan.sql.parse import placeholders
 from engine.tasks.base import Evidence, Job
 from engine.tasks.classify import Verdict
-from engine.tasks.postgres.outcomes import RefusedError
+from engine.tasks.postgres.outcomes import RefusedError, refuse_stranded
 from engine.tasks.postgres.session import Session
 from engine.tasks.sqlite_session import count_of
 
@@ -154,6 +154,7 @@ class Batches:
         await self._session.execute(_ALONE)
         if not (await self._one(_IS_THERE))[0]:
             await self._session.execute(_CREATE)
+        await self._refuse_stranded()
         went_along = (await self._one(_BEGIN, (*self._row, self._job.attempt, keys.name)))[0]
         self.standing = await self._stands()
         if went_along != keys.name:
@@ -161,6 +162,13 @@ class Batches:
                 f"it has gone along {went_along} so far, and {told(self.standing)}; the plan now says "
                 f"{keys.name}: let it go on as before, or roll the task back first",
             )
+
+    async def _refuse_stranded(self) -> None:
+        job = self._job
+        earlier = (job.run, job.task.id, job.undone - job.stranded, job.purpose)
+        row = await self._one(_STANDING, earlier) if job.stranded else None
+        before = Standing(*row) if row else Standing()
+        refuse_stranded(job, [before.attempt] if before.batches else [])
 
     async def _batch(self, size: int) -> tuple[Standing, int]:
         standing = await self._stands(lock=True)

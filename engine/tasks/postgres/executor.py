@@ -15,6 +15,7 @@ from engine.tasks.classify import Verdict, failed
 from engine.tasks.postgres import evidence, indexes, ledger
 from engine.tasks.postgres.database import Database, own_application, within
 from engine.tasks.postgres.ledger import Ledger
+from engine.tasks.postgres.outcomes import refuse_stranded
 from engine.tasks.postgres.session import EndedError, RefusedError, Session
 from engine.tasks.postgres.sqlstates import CONNECTION_SLOTS, in_doubt, told
 from engine.tasks.postgres.subjects import BUILDER, Prepared
@@ -120,6 +121,7 @@ class _Attempt:
                 f"attempt {self._job.attempt} comes too late, or another run of that name worked on this "
                 "database; then start under another name",
             )
+        refuse_stranded(self._job, [row.attempt for row in rows])
         standing = {row.part: row for row in rows if row.attempt > self._job.undone}
         done = 0
         for part in self._parts:

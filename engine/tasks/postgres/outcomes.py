@@ -1,12 +1,13 @@
 """How an attempt on PostgreSQL ended, if its work did not come to its end."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from engine.plan.durations import format_duration
 from engine.plan.models import FailureClass
-from engine.tasks.base import Failed, InDoubt, Outcome, cancelled
+from engine.tasks.base import Failed, InDoubt, Job, Outcome, cancelled
 from engine.tasks.classify import Verdict, failed
 from engine.tasks.postgres.sqlstates import (
     LOCK_WAITS,
@@ -36,6 +37,20 @@ class RefusedError(Exception):
 
 
 Problem = psycopg.Error | EndedError | RefusedError
+
+
+def refuse_stranded(job: Job, attempts: Sequence[int]) -> None:
+    """Raises RefusedError if one of `attempts`, which did something that stays, was left as it was by a
+    rollback of the run. Nobody here can tell whether that is still there: going on behind it could pass
+    something over, and beginning anew could do it twice."""
+    left = [number for number in attempts if job.undone - job.stranded < number <= job.undone]
+    if left and not job.task.idempotent:
+        raise RefusedError(
+            Verdict(FailureClass.UNKNOWN, "engine: done in part before a rollback"),
+            f"attempt {left[-1]} had done a part of it when the run was rolled back, and was not undone "
+            "itself: look whether that part is still there. A retry begins at the beginning, so undo the part first, "
+            "or be sure that doing it again does no harm",
+        )
 
 
 def outcome_of(session: "Session", problem: Problem) -> Outcome:
