@@ -1,9 +1,20 @@
 """Targets: how their backends are called, connected to and looked at."""
 
+from pathlib import Path
+
+import anyio
 import psycopg
 import pytest
 
-from engine.tasks.postgres.database import APPLICATION_BYTES, Database, application_name, owner_of
+from engine.tasks.postgres import database as database_module
+from engine.tasks.postgres.database import (
+    APPLICATION_BYTES,
+    Database,
+    application_name,
+    owner_of,
+    within,
+)
+from tests.postgres.cutting import Line, through
 
 pytestmark = pytest.mark.anyio
 
@@ -74,3 +85,21 @@ async def test_a_look_that_fails_says_so_and_leaves_the_connection_whole(databas
 async def test_a_conninfo_is_never_shown(database: Database) -> None:
     secret = Database(name="app", run="r1", conninfo="host=h password=hunter2", version=180000)
     assert "hunter2" not in repr(secret) + str(secret)
+
+
+async def test_a_look_at_a_server_that_is_frozen_is_left_at_once_and_the_next_one_looks_anew(
+    database: Database, tmp_path: Path
+) -> None:
+    line = Line(at=b"SELECT 1", silent=True, of=(b"(observer)\0",))
+    async with through(line, database, tmp_path) as frozen:
+        with anyio.fail_after(database_module._LOOK_S / 2):
+            async with anyio.create_task_group() as looking:
+                looking.start_soon(frozen.look, "SELECT 1")
+                await line.cut.wait()
+                looking.cancel_scope.cancel()
+            assert await frozen.look("SELECT 2") == [(2,)]
+
+
+async def test_a_server_that_is_frozen_is_left_in_time() -> None:
+    with pytest.raises(psycopg.OperationalError, match="has not answered in time"), within(0.01):
+        await anyio.sleep_forever()

@@ -15,6 +15,7 @@ from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.embedded import start_server, stop_server
 from engine.tasks.postgres.guard import KEY, RESOURCE, Guard, Guarded, LockedElsewhere
 from tests.postgres.conftest import FAST, MakeJob
+from tests.postgres.cutting import Line, through
 from tests.postgres.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +203,19 @@ async def test_nothing_begins_on_a_target_whose_lock_another_migration_has_taken
         assert await Guarded(does).probe(RESOURCE, attempt) == (True, "the migration lock is held")
         assert isinstance(await Guarded(does).run(attempt), Succeeded)
         assert await Guarded(does).probe("disk", attempt) == (True, "disk")
+
+
+async def test_a_server_that_is_frozen_is_told_as_one_that_does_not_answer(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(at=b"SELECT pg_backend_pid()", silent=True, of=(b"(migration lock)\0",))
+    async with through(line, database, tmp_path) as frozen:
+        guard = Guard(frozen, Told())
+        await guard.acquire()
+        monkeypatch.setattr(guarding, "_ANSWER_S", 0.1)
+        assert not await guard.is_held()
+        assert guard.problem == "the migration lock is lost: the server does not answer"
+        await guard.close()
 
 
 async def test_attempts_wait_while_the_server_is_away_and_the_lock_is_regained_when_it_is_back(

@@ -115,13 +115,12 @@ class Database:
     async def look(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a short query, on a connection that all such looks share.
 
-        A connection that was lost is made anew, once. Raises psycopg.Error; a look that takes longer than ten
-        seconds is ended by the server."""
+        A connection that was lost is made anew, once; so is, for the next look, that of one that was cancelled.
+        Raises psycopg.Error; a look that takes longer than ten seconds is ended by the server."""
         import psycopg
 
         async with self._looking:
-            # A query that is cancelled costs its connection, which others look on, too.
-            with within(_LOOK_S + 1, shield=True):
+            with within(_LOOK_S + 1):
                 try:
                     return await self._ask(query, params)
                 except psycopg.OperationalError:
@@ -148,13 +147,13 @@ class Database:
 
 
 @contextmanager
-def within(seconds: float, *, shield: bool = False) -> Iterator[None]:
+def within(seconds: float) -> Iterator[None]:
     """Has the block end after that time: a server that is frozen closes no connection, and never says so.
     Raises psycopg.OperationalError then."""
     import psycopg
 
     try:
-        with anyio.fail_after(seconds, shield=shield):
+        with anyio.fail_after(seconds):
             yield
     except TimeoutError:
         raise psycopg.OperationalError("the server has not answered in time") from None

@@ -143,7 +143,7 @@ class Guard:
                         return True
                     holder = await self._try()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                self.problem = f"the migration lock is lost: {error or 'the server does not answer'}"
+                self.problem = f"the migration lock is lost: {str(error) or 'the server does not answer'}"
                 await self._drop()
                 return False
             if holder:
