@@ -5,8 +5,9 @@ from typing import NamedTuple
 from engine.journal.errors import Unreplayable
 from engine.journal.journal import Journal
 from engine.machine.events import Event, RunForked, RunStarted
-from engine.machine.fold import ImpossibleEvent, apply
+from engine.machine.fold import apply
 from engine.machine.state import State
+from engine.machine.transitions import ImpossibleEvent
 from engine.plan.models import Plan
 from engine.plan.pinned import unpin
 

@@ -21,9 +21,10 @@ from engine.journal.rundir import RunDir
 from engine.journal.store import FORMAT, Meta, Row, connect, digest, genesis, has_log, link, read_meta
 from engine.journal.witness import Head, HeadUnreadable, read_head
 from engine.machine.events import Event, Origin, RunForked, decode_event
-from engine.machine.fold import ImpossibleEvent, replay
+from engine.machine.fold import replay
 from engine.machine.forking import obstacle
 from engine.machine.state import State
+from engine.machine.transitions import ImpossibleEvent
 from engine.plan.pinned import unpin
 
 

@@ -9,25 +9,20 @@ from typing import Any
 import msgspec
 
 from engine.machine import events as ev
-from engine.machine import reshaping, underway
+from engine.machine import reshaping, underway, undoing
 from engine.machine.state import (
     Attempt,
     Checkpoint,
     Question,
-    Rollback,
     State,
     Stopping,
     TaskState,
     Underway,
 )
-from engine.machine.transitions import SETTLED, TRANSITIONS, RunStatus, TaskStatus
+from engine.machine.transitions import SETTLED, TRANSITIONS, ImpossibleEvent, RunStatus, TaskStatus
 from engine.plan.pinned import unpin
 
 replace = msgspec.structs.replace
-
-
-class ImpossibleEvent(Exception):
-    """An event that the state before it does not allow: a fault of the program, or a damaged journal."""
 
 
 def apply(state: State, event: ev.Event) -> None:
@@ -165,7 +160,7 @@ def _run_finished(state: State, event: ev.RunFinished) -> None:
     state.finished_t = event.t
     _set_status(state, RunStatus(event.status), event.reason)
     if state.status is RunStatus.ROLLED_BACK:
-        underway.strand(state)
+        undoing.strand(state)
 
 
 def _wave_started(state: State, event: ev.WaveStarted) -> None:
@@ -255,7 +250,7 @@ def _task_set_aside(state: State, event: ev.TaskSkipped | ev.TaskWaived | ev.Tas
     task.doubt = ""
     task.blocked_by = ""
     if task.done_seq:
-        _give_up_checkpoints(state, task.done_seq)
+        undoing.give_up_checkpoints(state, task.done_seq)
         task.done_seq = 0
     _leave_lane(state, event.task)
     state.overtaken.pop(event.task, None)
@@ -300,61 +295,6 @@ def _decision_made(state: State, event: ev.DecisionMade) -> None:
             task.undone_attempts = max(task.undone_attempts, task.stranded_attempts)
 
 
-def _give_up_checkpoints(state: State, seq: int) -> None:
-    """What was so at event `seq` is so no more: the checkpoints that stand there or later hold it no more."""
-    for checkpoint in state.checkpoints.values():
-        if checkpoint.position >= seq:
-            state.checkpoints[checkpoint.id] = replace(checkpoint, undone=True)
-
-
-def _rollback_started(state: State, event: ev.RollbackStarted) -> None:
-    state.rollback_wanted = None
-    state.rollback = Rollback(
-        to=event.to, to_seq=event.to_seq, tasks=event.tasks, stay=event.stay, reason=event.reason
-    )
-    _give_up_checkpoints(state, event.to_seq + 1)
-    for opened in (state.waves_started, state.barriers):
-        for wave in [wave for wave, seq in opened.items() if seq > event.to_seq]:
-            del opened[wave]
-    _set_status(state, RunStatus.ROLLING_BACK, event.reason)
-
-
-def _rollback_step_started(state: State, event: ev.RollbackStepStarted) -> None:
-    _rollback(state).running = event.task
-    task = state.tasks[event.task]
-    task.undo_attempts = event.attempt
-    task.underway = Underway(intent=task.underway.intent)
-    task.doubt = ""
-
-
-def _rollback_step_ended(state: State, event: ev.TaskRolledBack | ev.RollbackFailed) -> None:
-    _rollback(state).running = ""
-    underway.ended(state.tasks[event.task])
-    state.tasks[event.task].doubt = ""
-
-
-def _task_rolled_back(state: State, event: ev.TaskRolledBack) -> None:
-    _rollback_step_ended(state, event)
-    task = state.tasks[event.task]
-    task.undone_attempts = len(task.attempts)
-    task.undone_undos = task.undo_attempts
-    task.outputs = {}
-    task.asserted_by = ""
-
-
-def _task_left_applied(state: State, event: ev.TaskLeftApplied) -> None:
-    rollback = _rollback(state)
-    rollback.running = ""
-    rollback.left |= {event.task}
-    state.tasks[event.task].doubt = ""
-
-
-def _rollback(state: State) -> Rollback:
-    if state.rollback is None:
-        raise ImpossibleEvent(f"event {state.seq} is a rollback step, and no rollback is under way")
-    return state.rollback
-
-
 def _checkpoint_saved(state: State, event: ev.CheckpointSaved) -> None:
     state.checkpoints[event.checkpoint] = Checkpoint(
         id=event.checkpoint,
@@ -368,13 +308,8 @@ def _checkpoint_saved(state: State, event: ev.CheckpointSaved) -> None:
         stable=event.stable,
         file=event.file,
         note=event.note,
-        undone=_in_rollback(state) and event.position > _rollback(state).to_seq,
+        undone=undoing.in_rollback(state) and event.position > undoing.rollback_of(state).to_seq,
     )
-
-
-def _in_rollback(state: State) -> bool:
-    """Whether a rollback has begun and not ended; the run itself may have been stopped in between."""
-    return state.rollback is not None and state.status is not RunStatus.ROLLED_BACK
 
 
 def _checkpoint_failed(state: State, event: ev.CheckpointFailed) -> None:
@@ -414,14 +349,10 @@ _EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.QuestionWithdrawn: _question_withdrawn,
     ev.DecisionMade: _decision_made,
     ev.DecisionRefused: _decision_refused,
-    ev.RollbackStarted: _rollback_started,
-    ev.RollbackStepStarted: _rollback_step_started,
-    ev.TaskRolledBack: _task_rolled_back,
-    ev.RollbackFailed: _rollback_step_ended,
-    ev.TaskLeftApplied: _task_left_applied,
     ev.CheckpointSaved: _checkpoint_saved,
     ev.CheckpointFailed: _checkpoint_failed,
     ev.PlanChanged: _plan_changed,
     ev.RunForked: reshaping.fork,
+    **undoing.EFFECTS,
     **underway.EFFECTS,
 }

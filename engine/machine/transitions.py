@@ -11,6 +11,10 @@ from enum import StrEnum
 from engine.machine import events as ev
 
 
+class ImpossibleEvent(Exception):
+    """An event that the state before it does not allow: a fault of the program, or a damaged journal."""
+
+
 class _Status(StrEnum):
     # Enum's own hash is a Python function, and statuses are looked up in sets at every event.
     __hash__ = str.__hash__

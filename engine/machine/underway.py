@@ -13,7 +13,6 @@ from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.state import State, TaskState
-from engine.machine.transitions import TaskStatus
 
 if TYPE_CHECKING:
     from engine.machine.core import Machine
@@ -53,25 +52,6 @@ def ended(task: TaskState) -> None:
     """An attempt that has ended waits for nothing any more, whether it lived to tell or not."""
     if task.underway.lock_wait:
         task.underway = replace(task.underway, lock_wait=None)
-
-
-def strand(state: State) -> None:
-    """The run was rolled back: tell whose attempts had not succeeded, and stood on what was undone."""
-    children: dict[str, list[str]] = {}
-    for task in state.plan.tasks:
-        for need in task.needs:
-            children.setdefault(need, []).append(task.id)
-    above = [task.id for task in state.tasks.values() if task.status is TaskStatus.ROLLED_BACK]
-    seen = set(above)
-    for each in above:
-        for child in children.get(each, ()):
-            if child not in seen:
-                seen.add(child)
-                above.append(child)
-    for task_id in above:
-        found = state.tasks[task_id]
-        if found.status is not TaskStatus.SUCCEEDED:
-            found.stranded_attempts = len(found.attempts)
 
 
 def _of_task(effect: Callable[[TaskState, Any], None]) -> Callable[[State, Any], None]:

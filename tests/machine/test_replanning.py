@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from engine.graph import Graph
 from engine.machine import events as ev
 from engine.machine.core import Machine
-from engine.machine.fold import ImpossibleEvent, replay
+from engine.machine.fold import replay
 from engine.machine.replanning import accept, run_changes, unacceptable
 from engine.machine.state import State
+from engine.machine.transitions import ImpossibleEvent
 from engine.plan.models import Plan, Task
 from tests.machine.chance import any_world, anything_happens, bring_to_completion, play_on_fairly
 from tests.machine.ledger import Ledger

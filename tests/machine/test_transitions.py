@@ -8,9 +8,9 @@ import pytest
 
 from engine.machine import events as ev
 from engine.machine import underway
-from engine.machine.fold import ImpossibleEvent, apply
+from engine.machine.fold import apply
 from engine.machine.state import Rollback, State
-from engine.machine.transitions import TRANSITIONS, TaskStatus
+from engine.machine.transitions import TRANSITIONS, ImpossibleEvent, TaskStatus
 from engine.plan.models import FailureClass
 from tests.machine.chance import any_world, anything_happens
 from tests.machine.plans import plan, task

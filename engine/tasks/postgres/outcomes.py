@@ -48,8 +48,8 @@ def refuse_stranded(job: Job, attempts: Sequence[int]) -> None:
         raise RefusedError(
             Verdict(FailureClass.UNKNOWN, "engine: done in part before a rollback"),
             f"attempt {left[-1]} had done a part of it when the run was rolled back, and was not undone "
-            "itself: look whether that part is still there. A retry begins at the beginning, so undo the part first, "
-            "or be sure that doing it again does no harm",
+            "itself: look whether that part is still there. A retry begins at the beginning, so undo the "
+            "part first, or be sure that doing it again does no harm",
         )
 
 
