@@ -219,6 +219,20 @@ async def test_an_error_leaves_the_batches_before_it_and_another_attempt_goes_on
     assert "goes on along public.orders (id): it stands at key 30" in again.output.tail()
 
 
+async def test_a_key_that_would_steer_a_terminal_is_made_visible(backfill: Backfill, sql: Sql) -> None:
+    await orders(sql, 20, "text", r"lpad(n::text, 2, '0') || E'\x1b]0;pwned\x07'")
+    await sql("ALTER TABLE orders ADD CHECK (id < '15' OR touched = 0)")
+    failure(await run(backfill()))
+    found = await BackfillExecutor().evidence(backfill())
+    assert found.detail.startswith("it stands at key 10␛]0;pwned␇, after 10 rows in 1 batch")
+
+
+async def test_no_server_ends_a_backfill_for_its_pauses(backfill: Backfill, sql: Sql) -> None:
+    await orders(sql, 20)
+    await preset(sql, "idle_session_timeout = '50ms'")
+    assert await run(backfill(pause="200ms")) == Succeeded(outputs={"rows": 20, "batches": 2})
+
+
 async def test_a_backfill_that_began_along_other_keys_is_refused(backfill: Backfill, sql: Sql) -> None:
     await orders(sql, 50)
     await sql("ALTER TABLE orders ADD number int GENERATED ALWAYS AS (-id) STORED UNIQUE")

@@ -390,7 +390,7 @@ async def test_a_server_that_freezes_while_it_is_asked_settles_nothing(
 async def test_a_server_that_freezes_while_it_is_probed_is_not_back(
     job: MakeJob, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor_module, "_PROBE_S", 0.2)
+    monkeypatch.setattr(executor_module, "ANSWER_S", 0.2)
     line = Line(at=1, silent=True, of=(b"(probe)\0",))
     async with through(line, database, tmp_path) as frozen:
         made = job(ADD, targets={"app": frozen})

@@ -114,6 +114,13 @@ async def test_what_is_there_already_is_asked_about(
     assert f"({named(sqlstate)}). Was it already applied?" in outcome.reason
 
 
+async def test_what_commits_for_itself_is_told_where_that_belongs(job: MakeJob) -> None:
+    outcome = await carry_out(job("DO $$ BEGIN COMMIT; END $$"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.sqlstate, outcome.effect) == ("2D000", "none")
+    assert "write what it commits step by step as tasks, or as a backfill" in outcome.reason
+
+
 async def test_a_serialization_failure(job: MakeJob, database: Database) -> None:
     made = job(
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT a FROM t; SELECT pg_advisory_xact_lock(7); "

@@ -12,7 +12,7 @@ from engine.tasks.base import Evidence, Job, Outcome, Progress, Succeeded
 from engine.tasks.classify import failed
 from engine.tasks.postgres import batches, evidence
 from engine.tasks.postgres.batches import Batches, Standing
-from engine.tasks.postgres.database import own_application
+from engine.tasks.postgres.database import ANSWER_S, own_application, within
 from engine.tasks.postgres.executor import claim, target_of
 from engine.tasks.postgres.outcomes import RefusedError
 from engine.tasks.postgres.session import Session
@@ -50,8 +50,9 @@ class BackfillExecutor:
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:  # noqa: ARG002
         try:
             database = target_of(job)
-            async with await database.connect(own_application(database.run, "probe")):
-                return True, "the server takes connections: trying again is the only test"
+            with within(ANSWER_S):
+                async with await database.connect(own_application(database.run, "probe")):
+                    return True, "the server takes connections: trying again is the only test"
         except (psycopg.Error, RefusedError) as error:
             return False, job.output.clean(told(error))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # psycopg takes a quarter of a second to import, which only s
 
 logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it warns of must not get on a screen
 
+ANSWER_S = 45.0
+"""Seconds within which a server has to have answered all questions about one thing."""
 APPLICATION_BYTES = 63
 """What PostgreSQL keeps of an application_name."""
 OLDEST = 130000
@@ -36,13 +38,13 @@ _LOOK_S = 10
 
 _VALUES = "SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1"
 """Values are written so that every connection reads them alike, whatever is set for role or database."""
-_NOTICE_DEATH = """
+_LIFE = """
 SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
-  ('client_connection_check_interval', '1s'),
+  ('client_connection_check_interval', '1s'), ('idle_session_timeout', '0'),
   ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
 ) AS wanted (name, value) USING (name)"""
 """A statement whose client has died ends within a second, where the server knows how (from version 14); one
-whose client's machine is gone, within half a minute."""
+whose client's machine is gone, within half a minute. A session that pauses, or is held, is none too many."""
 
 
 def application_name(run: str, task: str, attempt: int, purpose: str) -> str:
@@ -109,14 +111,14 @@ class Database:
         connection = await open_connection(self.conninfo, application)
         await connection.execute(_VALUES)
         with suppress(psycopg.errors.InvalidParameterValue):  # the server's system has no way to check
-            await connection.execute(_NOTICE_DEATH)
+            await connection.execute(_LIFE)
         return connection
 
     async def look(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a short query, on a connection that all such looks share.
 
-        A connection that was lost is made anew, once; so is, for the next look, that of one that was cancelled.
-        Raises psycopg.Error; a look that takes longer than ten seconds is ended by the server."""
+        A connection that was lost is made anew, once. A look that is cancelled costs it, too. Raises
+        psycopg.Error; a look that takes longer than ten seconds is ended by the server."""
         import psycopg
 
         async with self._looking:

@@ -7,17 +7,18 @@ its catalog."""
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import anyio
 import psycopg
+from msgspec.structs import replace
 
 from engine.plan.models import FailureClass
 from engine.plan.sql import parse
 from engine.plan.sql.parse import Part
 from engine.tasks.base import Evidence, Intent, Job
 from engine.tasks.postgres import indexes, ledger
-from engine.tasks.postgres.database import Database, application_name, own_application, within
+from engine.tasks.postgres.database import ANSWER_S, Database, application_name, own_application, within
 from engine.tasks.postgres.sqlstates import Phase, by_sqlstate, told
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ Settle = Callable[["AsyncConnection[Any]"], Awaitable[Evidence]]
 
 PATIENCE_S = 30.0
 """Seconds for which a server that cannot be reached is asked again: it may be starting."""
-ANSWER_S = 45.0
-"""Seconds within which all that is asked has to be answered: one that is frozen never says so."""
 _ASK_AGAIN_S = 0.5
 _SURVIVORS_PATIENCE_S = 5.0
 """Seconds for which a statement that still runs is waited for: a server notices within a second that its
@@ -109,10 +108,10 @@ async def settled(job: Job, database: Database, settle: Settle, *, end_survivors
         return await settle(connection)
 
     try:
-        return await patiently(database, once)
+        found = await patiently(database, once)
     except psycopg.Error as error:
-        detail = f"target {database.name} cannot be asked: {told(error)}"
-        return Evidence(done=None, detail=job.output.clean(detail))
+        found = Evidence(done=None, detail=f"target {database.name} cannot be asked: {told(error)}")
+    return replace(found, detail=job.output.clean(found.detail))
 
 
 async def patiently(database: Database, ask: Settle) -> Evidence:
@@ -190,7 +189,7 @@ async def _settled(
     standing = _by_ledger(rows, job.intent, parts)
     if standing.done < standing.parts:
         standing = await _next_part(connection, job, database, parts, standing)
-    return _evidence(job, standing, where)
+    return _evidence(standing, where)
 
 
 def _by_ledger(rows: Sequence[ledger.Row], intent: Intent | None, parts: Sequence[Part]) -> Standing:
@@ -266,22 +265,22 @@ def _rows_gone(intent: Intent, standing: Standing) -> Standing:
     return standing._replace(known=False, why=why)
 
 
-def _evidence(job: Job, standing: Standing, where: str) -> Evidence:
+def _evidence(standing: Standing, where: str) -> Evidence:
     done, of = standing.done, standing.parts
     why = f": {standing.why}" if standing.why else ""
     if not standing.known:
         kept = f"; {parts_named(1, done)} of {of} took effect" if done else ""
-        return Evidence(done=None, detail=job.output.clean(f"{standing.why}{kept}"))
+        return Evidence(done=None, detail=f"{standing.why}{kept}")
     if done == of:
         found = f"committed at {standing.at}" if standing.by_ledger else standing.why
         ledger_row = f"{'rows' if of > 1 else 'row'} in {where}, " if standing.by_ledger else ""
-        detail = job.output.clean(f"{ledger_row}{found}")
-        return Evidence(done=True, by="ledger" if standing.by_ledger else "executor", detail=detail)
+        by: Literal["ledger", "executor"] = "ledger" if standing.by_ledger else "executor"
+        return Evidence(done=True, by=by, detail=f"{ledger_row}{found}")
     if not done:
-        return Evidence(done=False, by="ledger", detail=job.output.clean(f"no row in {where}{why}"))
+        return Evidence(done=False, by="ledger", detail=f"no row in {where}{why}")
     stays = f"{parts_named(1, done)} of {of} took effect and {'stay' if done > 1 else 'stays'}"
     rest = f"{parts_named(done + 1, of)} did not{why}; another attempt goes on with part {done + 1}"
-    return Evidence(done=False, by="ledger", detail=job.output.clean(f"{stays}, {rest}"))
+    return Evidence(done=False, by="ledger", detail=f"{stays}, {rest}")
 
 
 def _weighed(balance: ledger.Balance, where: str) -> Evidence:

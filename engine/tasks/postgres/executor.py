@@ -13,7 +13,7 @@ from engine.plan.sql.parse import Part, SqlError, Statement
 from engine.tasks.base import Evidence, Intent, Job, Outcome, Succeeded, not_done
 from engine.tasks.classify import Verdict, failed
 from engine.tasks.postgres import evidence, indexes, ledger
-from engine.tasks.postgres.database import Database, own_application, within
+from engine.tasks.postgres.database import ANSWER_S, Database, own_application, within
 from engine.tasks.postgres.ledger import Ledger
 from engine.tasks.postgres.outcomes import refuse_stranded
 from engine.tasks.postgres.session import EndedError, RefusedError, Session
@@ -23,8 +23,6 @@ from engine.tasks.sqlite_session import show
 from engine.tasks.statements import read_script
 
 _CLAIM_POLL_S = 0.2
-_PROBE_S = 20.0
-"""Seconds within which a server has to answer a probe."""
 
 
 class PostgresExecutor:
@@ -57,9 +55,10 @@ class PostgresExecutor:
     async def probe(self, resource: str, job: Job) -> tuple[bool, str]:
         try:
             database, parts = target_of(job), _parts(job)
-            with within(_PROBE_S):
+            with within(ANSWER_S):
                 if resource == BUILDER:
-                    return await _builders_gone(database, parts)
+                    available, detail = await _builders_gone(database, parts)
+                    return available, job.output.clean(detail)
                 if resource in (CONNECTION_SLOTS, "connection"):
                     async with await database.connect(own_application(job.run, "probe")):
                         return True, "the server takes connections"

@@ -148,10 +148,16 @@ def told(error: BaseException) -> str:
 
 
 def advice(error: BaseException) -> str:
-    """What to look at, where an error is as likely to mean that there is nothing wrong; else empty."""
-    if isinstance(error, psycopg.Error) and error.sqlstate in ALREADY_THERE:
+    """What to look at or to do, where the server's own words do not tell; else empty."""
+    sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if sqlstate in ALREADY_THERE:
         return (
             "Was it already applied? If what is there is what the task makes, assert that the task is done; "
             "if not, move it out of the way and retry"
+        )
+    if sqlstate == "2D000":
+        return (
+            "A procedure or a DO block cannot COMMIT here, as it runs in the engine's own transaction: write "
+            "what it commits step by step as tasks, or as a backfill"
         )
     return ""
