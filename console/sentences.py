@@ -131,9 +131,9 @@ def _task_in_doubt(event: ev.TaskInDoubt) -> str:
 
 def _doubt_settled(event: ev.DoubtSettled) -> str:
     what = "rollback of " if event.purpose == "rollback" else ""
-    found = "took effect" if event.done else "did not take effect"
+    found = "is done" if event.done else "is not done"
     by = {
-        "ledger": "its ledger row says so",
+        "ledger": "the ledger says so",
         "verify": "its verify says so",
         "idempotent": "it is idempotent",
         "executor": "its executor says so",

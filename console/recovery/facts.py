@@ -3,7 +3,8 @@
 A `Case` never changes, so a decision is always about what was on the screen.
 """
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,6 +17,9 @@ from engine.plan.models import Action, Task
 from engine.tasks.sanitise import sanitise
 
 Ending = ev.TaskFailed | ev.RollbackFailed | ev.TaskInDoubt
+
+_PROSE_WIDTH = 72
+"""Cells of a line of what is told in full: read without scrolling sideways on 80 columns."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,16 +135,18 @@ def in_full(case: Case) -> list[str]:
     else:
         actions = [("It ran", task.run), *actions]
     told = [f"{one_line(task.title)} ({task.id})", "", "What happened:"]
-    told += [case.error, *filter(None, [case.why_asked, one_line(case.question.evidence)])]
-    told += [
-        "",
-        "Attempts:",
-        *(f"{each.number} {told_of(each)}: {one_line(each.reason)}" for each in case.attempts),
-    ]
+    told += _prose(case.error, case.why_asked, one_line(case.question.evidence))
+    told += ["", "Attempts:"]
+    told += _prose(*(f"{each.number} {told_of(each)}: {one_line(each.reason)}" for each in case.attempts))
     for label, action in actions:
         text = sanitise(action.text).strip() if action else "none is given"
         told += ["", f"{label}:", *text.splitlines()]
     return told
+
+
+def _prose(*texts: str) -> Iterator[str]:
+    for text in texts:
+        yield from textwrap.wrap(text, _PROSE_WIDTH, break_on_hyphens=False)
 
 
 def _ending(view: RunView, question: Question) -> Ending | None:

@@ -271,7 +271,9 @@ async def test_what_is_cut_short_says_so_and_is_a_key_away() -> None:
         assert isinstance(at.app.screen, OutputScreen)
         lines = at.app.screen.shown.lines
         assert [*LONG.splitlines()] == [line for line in lines if line.startswith("INSERT")]
-        assert any(line.count("cents") == 200 for line in lines)
+        happened = lines[lines.index("What happened:") + 1 : lines.index("Attempts:")]
+        assert " ".join(happened).count("cents") == 200
+        assert all(len(line) < 75 for line in happened), "no line is cut off on 80 columns"
         assert "DELETE FROM totals" in lines
         await at.press("escape")
         assert at.app.screen is at.dialog

@@ -60,7 +60,15 @@ KNOWN = [
     ),
     (
         event(ev.DoubtSettled, task="load", attempt=1, done=True, by="ledger"),
-        "doubt settled: load took effect; its ledger row says so",
+        "doubt settled: load is done; the ledger says so",
+    ),
+    (
+        event(
+            ev.DoubtSettled, task="load", attempt=1, done=False, by="ledger",
+            detail="it stands at key 250, after 250 rows in 25 batches",
+        ),
+        "doubt settled: load is not done; the ledger says so (it stands at key 250, after 250 rows in 25 "
+        "batches)",
     ),
     (event(ev.RunFinished, status="rolled_back", reason="asked for"), "run rolled back: asked for"),
     (
