@@ -80,7 +80,6 @@ DROP TABLESPACE s
 ALTER SYSTEM SET work_mem = '1MB'
 ALTER TABLE t DETACH PARTITION p CONCURRENTLY
 CLUSTER
-DISCARD ALL
 CREATE SUBSCRIPTION s CONNECTION 'c' PUBLICATION p
 ALTER SUBSCRIPTION s REFRESH PUBLICATION
 DROP SUBSCRIPTION s
@@ -175,6 +174,10 @@ def test_what_is_done_to_an_index_concurrently_is_told() -> None:
         ("COPY (SELECT 1) TO STDOUT", "COPY to STDOUT"),
         ("CREATE INDEX CONCURRENTLY ON t (a)", "needs a name"),
         ("DROP INDEX CONCURRENTLY i, j", "one index at a time"),
+        ("DISCARD ALL", "keeps a second attempt away"),
+        ("SET client_encoding = 'LATIN1'", "SET client_encoding: what follows would be read otherwise"),
+        ("SET NAMES 'win1252'", "SET client_encoding"),
+        ("SET LOCAL standard_conforming_strings = off", "SET standard_conforming_strings"),
     ],
 )
 def test_what_no_task_may_run_is_refused_with_a_way_out(sql: str, message: str) -> None:
@@ -188,7 +191,16 @@ def test_all_refusals_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["COPY t FROM '/f'", "COPY t TO PROGRAM 'cat'", "CREATE INDEX ON t (a)", "SET x.y = 1"]
+    "sql",
+    [
+        "COPY t FROM '/f'",
+        "COPY t TO PROGRAM 'cat'",
+        "CREATE INDEX ON t (a)",
+        "SET x.y = 1",
+        "DISCARD PLANS",
+        "SET NAMES 'utf8'; SET client_encoding = 'UTF8'; RESET client_encoding",
+        "SET standard_conforming_strings = on; SET standard_conforming_strings = 1",
+    ],
 )
 def test_what_looks_like_it_is_not_refused(sql: str) -> None:
     assert not errors(sql)

@@ -209,10 +209,6 @@ def _cluster_alone(node: Any) -> str:
     return "" if node.HasField("relation") else "CLUSTER of all tables"
 
 
-def _discard_alone(node: Any) -> str:
-    return "DISCARD ALL" if enum(node, "target") == "DISCARD_ALL" else ""
-
-
 def _alter_table_alone(node: Any) -> str:
     for command in map(inner, node.cmds):
         if enum(command, "subtype") == "AT_DetachPartition" and inner(getattr(command, "def")).concurrent:
@@ -242,7 +238,6 @@ _ALONE: dict[str, str | Callable[[Any], str]] = {
     "ReindexStmt": _reindex_alone,
     "VacuumStmt": _vacuum_alone,
     "ClusterStmt": _cluster_alone,
-    "DiscardStmt": _discard_alone,
     "AlterTableStmt": _alter_table_alone,
     "AlterDatabaseStmt": _alter_database_alone,
     "CreateSubscriptionStmt": _create_subscription_alone,
@@ -300,3 +295,24 @@ def refused(node: Any) -> Iterator[tuple[str, str]]:
         yield "an index that is built concurrently needs a name", hint
     elif name == "DropStmt" and node.concurrent and len(node.objects) > 1:
         yield "DROP INDEX CONCURRENTLY drops one index at a time", "write one statement for each index"
+    elif name == "DiscardStmt" and enum(node, "target") == "DISCARD_ALL":
+        what = "DISCARD ALL in a task: it lets go of the lock that keeps a second attempt away"
+        yield what, "name what is to go: DISCARD PLANS, SEQUENCES or TEMP, RESET, DEALLOCATE"
+    elif name == "VariableSetStmt" and _reads_otherwise(node):
+        what = f"SET {node.name}: what follows would be read otherwise than it was checked, and stored wrong"
+        yield what, "leave it out: SQL is sent as UTF-8, with standard_conforming_strings on"
+
+
+_READ_AS = {
+    "client_encoding": {"utf8", "utf-8", "unicode"},
+    "standard_conforming_strings": {"on", "true", "1"},
+}
+"""Settings by which a server understands SQL, and how it is written here."""
+
+
+def _reads_otherwise(node: Any) -> bool:
+    read_as = _READ_AS.get(node.name.lower())
+    if read_as is None or enum(node, "kind") != "VAR_SET_VALUE":
+        return False
+    value = inner(node.args[0])
+    return value.sval.sval.lower() not in read_as and value.ival.ival != 1

@@ -33,6 +33,8 @@ _DEFAULTS = {
 }
 """Connection parameters, in seconds, where the conninfo says nothing: a peer that is gone is noticed within
 half a minute."""
+_SENT_AS = {"client_encoding": "UTF8"}
+"""A parameter of the connection, to which a RESET goes back."""
 _LOOK_S = 10
 """Longest time in seconds that one look may take; it must never hang behind what it is to look at."""
 
@@ -167,7 +169,8 @@ async def open_connection(conninfo: str, application: str) -> "AsyncConnection[A
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-    params: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(conninfo), "application_name": application}
+    params: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(conninfo), **_SENT_AS}
+    params["application_name"] = application
     # No statement is prepared, since a proxy may know nothing of it.
     return await psycopg.AsyncConnection.connect(
         make_conninfo(**params), autocommit=True, prepare_threshold=None

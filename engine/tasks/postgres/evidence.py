@@ -35,7 +35,7 @@ client has gone, and what is nearly through needs nobody's decision."""
 _TERMINATED_PATIENCE_S = 10.0
 _POLL_S = 0.1
 
-_REPEATABLE = frozenset({"VACUUM", "CLUSTER", "REINDEX", "ALTER SYSTEM", "DISCARD"})
+_REPEATABLE = frozenset({"VACUUM", "CLUSTER", "REINDEX", "ALTER SYSTEM"})
 """Statements in autocommit that do no harm when they run again, whether they were carried out or not."""
 
 _SURVIVORS = """

@@ -95,6 +95,7 @@ class _Attempt:
 
     async def work(self) -> None:
         await claim(self._session, self._job)
+        self._session.place = "finding the ledger"
         kept = await ledger.find_or_create(self._session.connection, self._database.name)
         done = await self._begun(kept)
         if done:

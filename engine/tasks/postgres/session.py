@@ -63,7 +63,7 @@ OR EXISTS (SELECT FROM pg_stat_progress_analyze WHERE datname = current_database
 wait has to outlast that by a hair. It is a second, as lock_timeout is, where nobody says otherwise."""
 
 _SETTINGS = f"""
-SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
+SET standard_conforming_strings = on;
 SET idle_in_transaction_session_timeout = '{STALLED_S:.0f}s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
 """Text is read as PostgreSQL's parser here has read it; and what was committed is not lost if the server
