@@ -69,6 +69,7 @@ def _count(found: Summary, script: Script, statement: Statement) -> None:
 
 def facts(found: Summary) -> list[tuple[str, str]]:
     """`found` as labels and texts; a text is empty where there is nothing to say."""
+    refuse = "that refuses" if found.alone == 1 else "that refuse"
     blocking = f"{found.strong} of {found.statements} block others" if found.strong else "none blocks others"
     return [
         ("statements", blocking),
@@ -76,7 +77,7 @@ def facts(found: Summary) -> list[tuple[str, str]]:
         ("no writes of", _tables(found.blocks_writes)),
         ("rewritten", _tables(_perhaps(found.rewritten))),
         ("scanned", _tables(_perhaps(found.scanned))),
-        ("alone", f"{plural(found.alone, 'statement')} that refuse a transaction" if found.alone else ""),
+        ("alone", f"{plural(found.alone, 'statement')} {refuse} a transaction" if found.alone else ""),
         ("not seen", f"what {plural(found.unseen, 'statement')} may do besides" if found.unseen else ""),
     ]
 

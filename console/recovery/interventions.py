@@ -49,32 +49,38 @@ def offers(shown: Shown, state: State) -> tuple[Offer, ...]:
 
 
 def _cancel_own(shown: Shown, state: State) -> Offer:
-    task, wait = shown.task, shown.wait
-    stays = _what_stays(task, state)
+    wait = shown.wait
+    row, stays = _what_stays(shown, state)
     what = f"attempt {wait.attempt} at {_of(wait)}"
     return Offer(
         "cancel_own",
         "c",
         "cancel ours",
-        f"the attempt ends, {'a part stays' if stays else 'leaves nothing'}; a question opens",
+        f"{row}; a question opens",
         f"End {what}. Those who block it are left alone.",
         (
-            Line("What stays", (stays or "nothing: what it has begun is rolled back",)),
+            Line("What stays", (stays,)),
             Line("Then", ("a question opens: run it again, skip it, roll back, or abort",)),
         ),
     )
 
 
-def _what_stays(task: Task, state: State) -> str:
-    """What an attempt has made permanent already; empty if nothing."""
+def _what_stays(shown: Shown, state: State) -> tuple[str, str]:
+    """What of the attempt stays if it is ended, in brief and in full."""
+    task = shown.task
+    part_stays = "the attempt ends, a part stays"
     if task.run.kind == "backfill":
-        return "the batches that are done; another attempt goes on behind them"
+        return part_stays, "the batches that are done; another attempt goes on behind them"
     intent = state.tasks[task.id].underway.intent
     done = 0 if intent is None else intent.part if intent.xid else intent.part - 1
-    if intent is None or not done:
-        return ""
-    parts = f"part 1 of {intent.parts}" if done == 1 else f"parts 1 to {done} of {intent.parts}"
-    return f"{parts}, committed already; another attempt goes on behind it"
+    if intent and done:
+        parts = f"part 1 of {intent.parts}" if done == 1 else f"parts 1 to {done} of {intent.parts}"
+        return part_stays, f"{parts}, committed already; another attempt goes on behind it"
+    if not shown.wait.relation or (intent and not intent.xid):
+        # In no transaction, so nothing is rolled back: an index that is half built has to be dropped.
+        left = "nothing, or what is half done, such as an invalid index: it is dropped as soon as its table"
+        return "it ends, and is cleared away", f"{left} is free, and named in the question if that takes long"
+    return "the attempt ends, leaves nothing", "nothing: what it has begun is rolled back"
 
 
 def _cancel_theirs(shown: Shown) -> Offer:

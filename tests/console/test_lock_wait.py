@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
+from console.recovery.interventions import offers
 from console.screens.lock_wait import LockWaitDialog
 from console.underway import PREPARED
 from engine.machine import events as ev
@@ -151,6 +152,21 @@ def test_ending_ones_own_attempt_names_no_backend() -> None:
 
     scene = Scene()
     assert at(act, scene).reports == [asked(scene, "cancel_own", None)]
+
+
+@pytest.mark.parametrize("relation", ["", "orders"])
+def test_ending_what_runs_in_no_transaction_is_not_called_a_rollback(relation: str) -> None:
+    async def act(table: Table) -> None:
+        if relation:  # what an attempt clears away before its statement has no intent yet
+            statement = "CREATE INDEX CONCURRENTLY a ON orders (b)"
+            table.scene.tell(ev.CommitIntended, attempt=1, part=1, parts=1, statement=statement)
+        table.scene.tell(ev.LockWaitChanged, attempt=1, pid=9, relation=relation, blockers=(HOLDER,))
+        await table.look()
+        own = offers(table.dialog.shown, table.scene.view.state)[0]
+        assert own.row == "it ends, and is cleared away; a question opens"
+        assert "invalid index" in own.lines[0].names[0]
+
+    at(act)
 
 
 def test_where_nothing_runs_nothing_can_be_cancelled_and_what_can_be_done_is_said() -> None:
