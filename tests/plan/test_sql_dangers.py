@@ -47,6 +47,7 @@ def warned(folder: Path, *sqls: str) -> list[tuple[str, str]]:
         ("DELETE FROM orders", "changes every row in one transaction", "backfill"),
         ("SET lock_timeout = 0", "the engine's own limit no longer holds", "`lock_timeout`"),
         ("SET LOCAL statement_timeout = '1h'", "the engine's own limit no longer holds", "`timeout`"),
+        ("RESET ALL", "the engine's own limits no longer hold", "by its name"),
     ],
 )
 def test_what_would_be_felt_is_warned_of_with_the_safer_way(

@@ -53,7 +53,12 @@ _LIMITS = {"lock_timeout": "lock_timeout", "statement_timeout": "timeout"}
 
 def _of_setting(script: Script, statement: Statement) -> Iterator[Danger]:
     node = statement.node
-    if name_of(node) == "VariableSetStmt" and node.name.lower() in _LIMITS:
+    if name_of(node) != "VariableSetStmt":
+        return
+    if enum(node, "kind") == "VAR_RESET_ALL":
+        message = "RESET ALL: the engine's own limits no longer hold for what follows"
+        yield Danger(script, statement, message, "reset by its name what the task has set")
+    elif node.name.lower() in _LIMITS:
         message = f"SET {node.name}: the engine's own limit no longer holds for what follows"
         yield Danger(script, statement, message, f"give the task a `{_LIMITS[node.name.lower()]}` instead")
 

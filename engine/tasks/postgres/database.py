@@ -34,7 +34,7 @@ _DEFAULTS = {
 """Connection parameters, in seconds, where the conninfo says nothing: a peer that is gone is noticed within
 half a minute."""
 _SENT_AS = {"client_encoding": "UTF8"}
-"""A parameter of the connection, to which a RESET goes back."""
+"""What a RESET in a task goes back to. A proxy may not pass it on, and so sessions set it as well."""
 _LOOK_S = 10
 """Longest time in seconds that one look may take; it must never hang behind what it is to look at."""
 

@@ -3,7 +3,6 @@
 A session begins and ends transactions, keeps to the limits of the job, and makes sure that nothing of the
 attempt is left running on the server, however it ends. What is done in it, its user says."""
 
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -63,14 +62,11 @@ OR EXISTS (SELECT FROM pg_stat_progress_analyze WHERE datname = current_database
 wait has to outlast that by a hair. It is a second, as lock_timeout is, where nobody says otherwise."""
 
 _SETTINGS = f"""
-SET standard_conforming_strings = on;
+SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
 SET idle_in_transaction_session_timeout = '{STALLED_S:.0f}s';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
 """Text is read as PostgreSQL's parser here has read it; and what was committed is not lost if the server
 dies."""
-
-# That a connection is closed is told by whoever closes it.
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class Session:
