@@ -8,6 +8,7 @@ from console.exits import Exit, say
 
 
 def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
+    from console.look import plural
     from engine.plan.errors import PlanErrors, render
     from engine.plan.load import load_plan
     from engine.plan.sql.scripts import scripts
@@ -34,8 +35,9 @@ def check_plan(path: Path, *, as_json: bool, allow_outside: bool) -> Exit:
         print(report(found), end="\n\n")
     if warnings:
         say(render(warnings))
-    noun = "task" if len(plan.tasks) == 1 else "tasks"
-    print(f"{path}: in order: {plan.name}, {len(plan.tasks)} {noun}, {plan.model}, {plan.workers} lanes")
+    verdict = f"in order, with {plural(len(warnings), 'warning')}" if warnings else "in order"
+    tasks = plural(len(plan.tasks), "task")
+    print(f"{path}: {verdict}: {plan.name}, {tasks}, {plan.model}, {plan.workers} lanes")
     return Exit.OK
 
 

@@ -199,6 +199,20 @@ def test_check_says_of_a_plan_in_order_what_it_is(told: Told) -> None:
     assert "in order" in told.program("check", told.plan).wants(0).out
 
 
+def test_check_counts_its_warnings_where_it_says_that_a_plan_is_in_order(
+    program: Program, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        """wesley: 1
+name: careless
+targets: {main: {postgres: "dbname=x"}}
+tasks: [{id: a, run: {sql: CREATE INDEX i ON orders (placed), on: main}}]
+"""
+    )
+    assert "in order, with 1 warning: careless, 1 task, " in program("check", plan).wants(0).out
+
+
 def test_forecast_sets_both_models_side_by_side(program: Program) -> None:
     plan = SAMPLES / "reference" / "rolling.yaml"
     found = program("forecast", plan, "--json").wants(0).json
