@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -9,10 +10,11 @@ import psycopg
 import pytest
 
 from engine.plan.models import FailureClass
-from engine.tasks.base import Evidence, Failed, Job, Outcome, Succeeded
+from engine.tasks.base import Evidence, Failed, Intent, Job, Outcome, Succeeded
 from engine.tasks.postgres import guard as guarding
 from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.embedded import start_server, stop_server
+from engine.tasks.postgres.executor import PostgresExecutor
 from engine.tasks.postgres.guard import KEY, RESOURCE, Guard, Guarded, LockedElsewhere
 from tests.postgres.conftest import FAST, MakeJob
 from tests.postgres.cutting import Line, through
@@ -203,6 +205,25 @@ async def test_nothing_begins_on_a_target_whose_lock_another_migration_has_taken
         assert await Guarded(does).probe(RESOURCE, attempt) == (True, "the migration lock is held")
         assert isinstance(await Guarded(does).run(attempt), Succeeded)
         assert await Guarded(does).probe("disk", attempt) == (True, "disk")
+
+
+async def test_an_attempt_goes_on_only_as_long_as_the_lock_is_held(database: Database, job: MakeJob) -> None:
+    guard = database.guard = await Guard(database, Told()).acquire()
+
+    async def loses_it(intent: Intent) -> None:
+        if intent.part == 2:
+            guard.problem = "another migration has taken it"
+
+    made = job("CREATE TABLE a (n int); VACUUM a; CREATE TABLE b (n int)", intend=loses_it)
+    outcome = await PostgresExecutor().run(made)
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure_class, outcome.resource) == (FailureClass.RESOURCE, RESOURCE)
+    assert outcome.reason == "BEGIN: another migration has taken it"
+    assert outcome.effect == "unknown"
+    assert await database.look("SELECT to_regclass('a') IS NULL, to_regclass('b') IS NULL") == [(False, True)]
+    assert await guard.is_held()
+    assert isinstance(await PostgresExecutor().run(replace(made, attempt=2)), Succeeded)
+    await guard.close()
 
 
 async def test_a_server_that_is_frozen_is_told_as_one_that_does_not_answer(

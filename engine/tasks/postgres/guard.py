@@ -16,6 +16,7 @@ from engine.journal.errors import StateRefused
 from engine.plan.errors import visible
 from engine.plan.models import FailureClass
 from engine.tasks.base import Evidence, Executor, Failed, Job, Notify, Outcome
+from engine.tasks.classify import Verdict
 from engine.tasks.postgres.database import Database, own_application
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ KEY = (int.from_bytes(b"wesl", "big"), int.from_bytes(b"ey", "big"))
 """The lock: 2003137388, 25977, the two numbers that pg_locks shows as classid and objid."""
 RESOURCE = "migration lock"
 """What an attempt lacks while another migration holds the lock, or its holder cannot be reached."""
+REFUSED = Verdict(FailureClass.RESOURCE, "engine: one migration at a time", RESOURCE)
 
 PATIENCE_S = 5.0
 """How long another's lock is waited for at the start: a backend needs a moment to see that its client has
@@ -219,11 +221,11 @@ class Guarded:
             return await self._executor.run(job)
         job.output.note(guard.problem)
         return Failed(
-            failure_class=FailureClass.RESOURCE,
+            failure_class=REFUSED.failure_class,
             reason=job.output.clean(guard.problem),
-            rule="engine: one migration at a time",
+            rule=REFUSED.rule,
             effect="none",
-            resource=RESOURCE,
+            resource=REFUSED.resource,
         )
 
     async def evidence(self, job: Job, *, end_survivors: bool = False) -> Evidence:

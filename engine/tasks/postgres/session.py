@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from engine.machine.events import Effect
 from engine.plan.durations import format_duration
 from engine.tasks.base import Intent, Job, Outcome
+from engine.tasks.postgres import guard as guarding
 from engine.tasks.postgres import progress, results, waits
 from engine.tasks.postgres.database import Database, application_name
 from engine.tasks.postgres.outcomes import EndedError as EndedError
@@ -169,6 +170,7 @@ class Session:
         fails, the attempt is in doubt. Raises psycopg.Error, or EndedError."""
 
         async def once() -> None:
+            self._begin()
             await self.limit(locks=limit_locks)
             await self.waiting(lambda: self.job.intend(intent))
             self.check()
@@ -242,6 +244,7 @@ class Session:
 
     async def _one_transaction(self, work: Work, intent: Intent | None) -> None:
         self.place = "BEGIN"
+        self._begin()
         await self.execute(f"BEGIN; {self._limits('LOCAL', limit_locks=True)}")
         await work()
         if intent:
@@ -255,6 +258,13 @@ class Session:
         if done.statusmessage == "ROLLBACK":  # as of a transaction in which a statement has failed
             raise psycopg.errors.InFailedSqlTransaction("the server has rolled the transaction back")
         self.phase, self.effect = "in_transaction", "unknown"
+
+    def _begin(self) -> None:
+        """Raises RefusedError while another migration may be at work: a long attempt, too, goes on only as
+        long as the lock is held that keeps others away."""
+        guard = self._database.guard
+        if guard and guard.problem:
+            raise RefusedError(guarding.REFUSED, guard.problem)
 
     async def _recorded(self, record: Work) -> None:
         """The row of a statement that has taken effect is written even if the attempt is to end: a
