@@ -425,7 +425,8 @@ async def test_batch_pause_and_hold_are_heeded_while_it_runs(
         made.dials.batch = 95
         made.dials.held = False
     assert await touched(sql) == {1: 100}
-    held = [each.held for each in job.heard.progress]
+    # A look may meet the index of the backfill's own table in the making: that has no batches.
+    held = [each.held for each in job.heard.progress if each.detail.startswith("batch ")]
     assert held == ["", "by an operator", "", "", ""]
     assert job.heard.progress[-1].detail == "batch 95, pause 0s, at key 100"
 
