@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from engine.plan.models import FailureClass
-from engine.tasks.base import Cancelled, Dials, Failed, Job, Outcome, Succeeded
+from engine.tasks.base import Cancelled, Dials, Failed, Job, Outcome, Progress, Succeeded
 from engine.tasks.postgres.backfill import BackfillExecutor
 from engine.tasks.postgres.batches import COUNTED, TABLE
 from tests.postgres.conftest import MakeJob
@@ -74,6 +74,11 @@ async def touched(sql: Sql) -> dict[int, int]:
     return dict(await sql("SELECT touched, count(*) FROM orders GROUP BY 1"))
 
 
+def told_of(job: MakeJob) -> list[Progress]:
+    """The progress of batches: a look may meet the index of the backfill's own table in the making, too."""
+    return [each for each in job.heard.progress if each.detail.startswith("batch ")]
+
+
 async def test_every_row_is_touched_once_and_told_of(backfill: Backfill, job: MakeJob, sql: Sql) -> None:
     await orders(sql, 95)
     made = backfill()
@@ -82,7 +87,7 @@ async def test_every_row_is_touched_once_and_told_of(backfill: Backfill, job: Ma
     assert await sql(f"SELECT last_key, rows, changed, batches, finished FROM {TABLE}") == [
         ("95", 95, 95, 10, True)
     ]
-    told = job.heard.progress
+    told = told_of(job)
     assert [each.done for each in told] == [*range(10, 91, 10), 95, 95]
     assert {each.total for each in told} == {95} and {each.unit for each in told} == {"rows"}
     assert told[0].detail == "batch 10, pause 0s, at key 10"
@@ -121,7 +126,7 @@ async def test_rows_that_come_meanwhile_behind_the_last_key_are_included(
         await sql("INSERT INTO orders SELECT n FROM generate_series(31, 55) n")
         made.dials.pause_s = 0.0
     assert await touched(sql) == {1: 55}
-    assert job.heard.progress[-1].total == 55
+    assert told_of(job)[-1].total == 55
 
 
 async def test_a_statement_may_say_anything_that_looks_like_a_placeholder(
@@ -425,14 +430,13 @@ async def test_batch_pause_and_hold_are_heeded_while_it_runs(
         made.dials.batch = 95
         made.dials.held = False
     assert await touched(sql) == {1: 100}
-    # A look may meet the index of the backfill's own table in the making: that has no batches.
-    held = [each.held for each in job.heard.progress if each.detail.startswith("batch ")]
+    held = [each.held for each in told_of(job)]
     assert held == ["", "by an operator", "", "", ""]
     assert job.heard.progress[-1].detail == "batch 95, pause 0s, at key 100"
 
 
 async def _told_of(job: MakeJob, rows: int) -> bool:
-    return any(each.done == rows for each in job.heard.progress)
+    return any(each.done == rows for each in told_of(job))
 
 
 async def _held(job: MakeJob, why: str) -> bool:
@@ -444,7 +448,7 @@ async def test_the_total_of_a_large_table_is_an_estimate(backfill: Backfill, job
     await orders(sql, rows)
     made = backfill(batch=rows, sql=TOUCH + " AND id < 5")
     await run(made)
-    first, last = job.heard.progress[0], job.heard.progress[-1]
+    first, last = told_of(job)[0], told_of(job)[-1]
     assert first.total is not None and first.total >= rows
     assert (last.total, last.done) == (rows, rows)
     assert f"{COUNTED // 1000},00" in made.output.tail() and ", about 10" in made.output.tail()
