@@ -1,4 +1,5 @@
-"""How a backfill goes, set while it runs: without asking twice, since it can always be set back."""
+"""How a backfill goes, set while it runs: without asking twice, since it can always be set back. To end it
+takes a second key."""
 
 import bisect
 import getpass
@@ -18,6 +19,7 @@ from console.recovery.widgets import Hint, Hints
 from console.run_view import RunView
 from console.underway import bar, progress, progress_words
 from engine.machine import reports as rep
+from engine.machine.underway import attempt_in_flight
 from engine.plan.durations import format_duration
 from engine.plan.models import Backfill
 
@@ -26,6 +28,12 @@ _BATCHES = tuple(float(n * 10**k) for k in range(7) for n in (1, 2, 5))
 _PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _LABEL = 22
 _BAR = 30
+
+
+_ENDS = (
+    "The batch under way is undone; those before it stay, and are known. Then the run asks: "
+    "a retry goes on behind the last key, or skip it, or roll back."
+)
 
 
 class Setting(NamedTuple):
@@ -46,6 +54,7 @@ class AdjustDialog(ModalScreen[None]):
                     border-title-style: bold; }
         & #progress { height: auto; padding: 0 1; }
         & #dials { height: auto; padding: 0 1; margin-top: 1; link-color: $foreground; link-style: none; }
+        & #ending { height: auto; padding: 0 1; margin-top: 1; }
         & #hints { margin-top: 1; }
     }
     """
@@ -58,6 +67,8 @@ class AdjustDialog(ModalScreen[None]):
         Binding("h", "hold", "Hold, or go on", id="adjust.hold", show=False),
         Binding("p", "as_planned", "As planned", id="adjust.planned", show=False),
         Binding("enter", "apply", "Apply", id="adjust.apply", show=False),
+        Binding("c", "end", "End this attempt", id="adjust.end", show=False),
+        Binding("y", "confirm", "Yes, end it", id="adjust.confirm", show=False),
     ]
 
     def __init__(self, view: RunView, task: str, *, actor: str = "") -> None:
@@ -68,6 +79,8 @@ class AdjustDialog(ModalScreen[None]):
         self._dial: _Dial = "batch"
         self._draft = self.setting
         self._drafted_on = self.setting
+        self._ending = False
+        """Whether the next key may end the attempt."""
 
     @property
     def planned(self) -> Backfill:
@@ -89,6 +102,7 @@ class AdjustDialog(ModalScreen[None]):
         with Vertical(id="dialog"):
             yield Static(id="progress")
             yield Static(id="dials")
+            yield Static(id="ending")
             yield Hints()
 
     def on_mount(self) -> None:
@@ -104,6 +118,9 @@ class AdjustDialog(ModalScreen[None]):
             self._draft, self._drafted_on = self._carried_over(self.setting), self.setting
         self.query_one("#progress", Static).update(self._progress())
         self.query_one("#dials", Static).update(self._dials())
+        ending = self.query_one("#ending", Static)
+        ending.display = self._ending
+        ending.update(Content.assemble(("End this attempt?  ", "bold $warning"), _ENDS))
         self.query_one(Hints).show(self._hints())
 
     def _carried_over(self, now: Setting) -> Setting:
@@ -149,11 +166,16 @@ class AdjustDialog(ModalScreen[None]):
         )
 
     def _hints(self) -> Iterator[Hint]:
+        if self._ending:
+            yield Hint("y", "yes, end it", "screen.confirm")
+            yield Hint("esc", "no", "screen.back")
+            return
         yield Hint("←→", "change")
         if self._draft != self.setting:
             yield Hint("enter", "apply", "screen.apply")
-        yield Hint("h", "go on" if self.setting.held else "hold now", "screen.hold")
-        yield Hint("p", "as planned", "screen.as_planned")
+        yield Hint("h", "go on" if self.setting.held else "hold", "screen.hold")
+        yield Hint("p", "planned", "screen.as_planned")
+        yield Hint("c", "end it", "screen.end")
         yield Hint("esc", "leave", "screen.back")
 
     # -- keys ----------------------------------------------------------------------------------------
@@ -200,5 +222,31 @@ class AdjustDialog(ModalScreen[None]):
                 )
             )
 
+    def action_end(self) -> None:
+        """The way to an answer while it is under way: what is asked then can be a rollback, too."""
+        self._ending = attempt_in_flight(self.view.newest, self.task_id) is not None
+        self._show()
+
+    def action_confirm(self) -> None:
+        state = self.view.newest
+        flight = attempt_in_flight(state, self.task_id)
+        if self._ending and flight and self.view.controls:
+            attempt, purpose = flight
+            self.view.controls.report(
+                rep.Intervene(
+                    task=self.task_id,
+                    attempt=attempt,
+                    purpose=purpose,
+                    action="cancel_own",
+                    actor=self.actor,
+                    on_seq=state.seq,
+                )
+            )
+            self.dismiss(None)
+
     def action_back(self) -> None:
-        self.dismiss(None)
+        if self._ending:
+            self._ending = False
+            self._show()
+        else:
+            self.dismiss(None)

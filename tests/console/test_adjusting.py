@@ -124,3 +124,18 @@ def test_a_key_opens_it_where_there_is_a_backfill() -> None:
                 assert isinstance(app.screen, AdjustDialog) == there
 
     asyncio.run(play())
+
+
+def test_ending_it_takes_a_second_key_and_escape_takes_that_back() -> None:
+    async def act(pilot: Pilot[None], scene: Scene) -> None:
+        await pilot.press("y")
+        await pilot.press("c")
+        assert "goes on behind the last key" in said(pilot, "#ending")
+        await pilot.press("c", "escape", "y", "enter")
+        assert isinstance(pilot.app.screen, AdjustDialog)
+        assert scene.reports == []
+        await pilot.press("c", "y")
+
+    (report,) = at(act)
+    assert isinstance(report, rep.Intervene)
+    assert (report.task, report.action, report.actor) == (FILLS, "cancel_own", "ana")

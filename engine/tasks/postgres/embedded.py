@@ -35,7 +35,7 @@ _SOCKET_PATH_BYTES = 103
 _LEFTOVERS = "shared memory block"
 """What a server complains of while sessions of a killed one are still busy: they end by themselves."""
 _START_S = 60.0
-_STOP_S = 30.0
+_STOP_S = 10.0
 _PAUSE_S = 0.03
 
 
