@@ -12,12 +12,14 @@ import anyio
 import psycopg
 import pytest
 
+from engine.journal.rundir import RunDir
 from engine.machine import events as ev
+from engine.machine import reports as rep
 from engine.machine.state import State, TaskState
 from engine.machine.transitions import RunStatus, TaskStatus
 from engine.plan.load import load_plan
 from engine.runner.feed import Feed
-from engine.runner.opening import Options, new_run
+from engine.runner.opening import Options, new_run, resumed_run
 from engine.tasks.postgres.embedded import start_server, stop_server
 from tests.postgres.conftest import FAST
 from tests.postgres.waiting import eventually
@@ -209,6 +211,32 @@ async def test_a_unique_violation_in_a_concurrent_build(
     assert failures(state.tasks["index"]) == [("permanent", "23505")]
     assert state.tasks["after"].status is TaskStatus.BLOCKED
     assert invalid_indexes(conninfo) == []
+
+
+async def test_what_somebody_has_applied_already(
+    tmp_path: Path, conninfo: str, before: Callable[[str], None]
+) -> None:
+    before("CREATE TABLE orders (id int)")
+    tasks = """\
+  - id: make
+    critical: true
+    run: {on: app, sql: "CREATE TABLE orders (id int)"}
+    verify: {on: app, sql: "SELECT count(*) = 0 FROM orders"}
+  - {id: after, needs: [make], run: {on: app, sql: "INSERT INTO orders VALUES (1)"}}
+"""
+    state, _ = await drilled(tmp_path, conninfo, tasks, nothing)
+    ((number, question),) = state.questions.items()
+    assert failures(state.tasks["make"]) == [("unknown", "42P07")]
+    assert "Was it already applied?" in question.reason
+    with resumed_run(RunDir(tmp_path / "state/runs/r1"), Options(actor="ann")) as run:
+        done = rep.Decide(question=number, action="skip", mode="assert_done", actor="ann")
+        run.runner.report(done)
+        with anyio.fail_after(50):
+            state = await run.runner.run()
+    assert state.status is RunStatus.COMPLETED
+    assert state.tasks["make"].status is state.tasks["after"].status is TaskStatus.SUCCEEDED
+    output = tmp_path / "state/runs/r1/output/make"
+    assert any("verify" in each.name for each in output.iterdir())
 
 
 async def test_a_killed_backend(tmp_path: Path, conninfo: str, before: Callable[[str], None]) -> None:

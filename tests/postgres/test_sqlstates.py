@@ -110,7 +110,8 @@ async def test_what_is_there_already_is_asked_about(
         await other.execute("CREATE TYPE mood AS ENUM ('so')")
     outcome = await carry_out(job(sql))
     assert isinstance(outcome, Failed)
-    assert (outcome.sqlstate, outcome.failure_class) == (sqlstate, P)
+    assert (outcome.sqlstate, outcome.failure_class, outcome.effect) == (sqlstate, U, "none")
+    assert outcome.rule == f"built-in: {named(sqlstate)}, perhaps applied already"
     assert f"({named(sqlstate)}). Was it already applied?" in outcome.reason
 
 

@@ -13,7 +13,8 @@ Phase = Literal["connecting", "in_transaction", "committing", "autocommit", "rec
 become permanent: between two parts, too. `recording`: a statement has taken effect in autocommit, and its row
 in the ledger has yet to be written."""
 
-_T, _R, _P = FailureClass.TRANSIENT, FailureClass.RESOURCE, FailureClass.PERMANENT
+_T, _R = FailureClass.TRANSIENT, FailureClass.RESOURCE
+_P, _U = FailureClass.PERMANENT, FailureClass.UNKNOWN
 
 STATEMENT_TIME = "statement time"
 CONNECTION_SLOTS = "connection slots"
@@ -34,6 +35,9 @@ SQLSTATES: dict[str, tuple[FailureClass, str]] = {
     "40001": (_T, ""),
     "40P01": (_T, ""),
     "42": (_P, ""),
+    "42701": (_U, ""),
+    "42710": (_U, ""),
+    "42P07": (_U, ""),
     "53": (_R, "server resources"),
     "53100": (_R, "disk"),
     "53200": (_R, "memory"),
@@ -57,6 +61,8 @@ here is UNKNOWN. 57014 is here for statements that were not ended by the engine 
 FATAL = frozenset({"XX001", "XX002"})
 """The database itself is damaged: the run stops."""
 ALREADY_THERE = frozenset({"42P07", "42701", "42710"})
+"""A table, a column or another object is there already: the task may have been applied by somebody, and only
+a person can say whether it was."""
 LOCK_WAITS = frozenset({"55P03", "40P01"})
 """A lock that was not had in time, or a deadlock: the transaction is gone, and may be tried again."""
 _ENDS_CONNECTION = frozenset({"25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
@@ -118,10 +124,12 @@ def by_sqlstate(error: BaseException, phase: Phase) -> Verdict:
         if is_lost(error):
             what = "refused or not to be had" if phase == "connecting" else "lost"
             return Verdict(_T, f"built-in: connection {what}")
-        return Verdict(FailureClass.UNKNOWN, f"built-in: {type(error).__name__} tells nothing")
+        return Verdict(_U, f"built-in: {type(error).__name__} tells nothing")
     known = SQLSTATES.get(sqlstate) or SQLSTATES.get(sqlstate[:2])
-    failure_class, resource = known or (FailureClass.UNKNOWN, "")
+    failure_class, resource = known or (_U, "")
     tells = "" if known else " tells nothing"
+    if sqlstate in ALREADY_THERE:
+        tells = ", perhaps applied already"
     return Verdict(failure_class, f"built-in: {named(sqlstate)}{tells}", resource, fatal=sqlstate in FATAL)
 
 
@@ -152,8 +160,8 @@ def advice(error: BaseException) -> str:
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
     if sqlstate in ALREADY_THERE:
         return (
-            "Was it already applied? If what is there is what the task makes, assert that the task is done; "
-            "if not, move it out of the way and retry"
+            "Was it already applied? If all that the task does is there, assert that it is done; if not, "
+            "move what is in the way and retry"
         )
     if sqlstate == "2D000":
         return (
