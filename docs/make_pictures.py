@@ -23,7 +23,7 @@ from engine.forecast.faults import Fault, Faults
 from engine.forecast.simulation import EPOCH, Simulation
 from engine.machine import reports as rep
 from engine.machine.core import Machine
-from engine.machine.events import Engine, Event
+from engine.machine.events import Blocker, Engine, Event
 from engine.machine.fold import replay
 from engine.machine.state import State
 from engine.plan.load import load_plan
@@ -143,6 +143,39 @@ def doubt() -> Recording:
     return Recording(died.plan, (*died.events, *events), after_s=12.0)
 
 
+@cache
+def tenants() -> Recording:
+    """The migration on PostgreSQL: a backfill is under way, and a report that somebody left open blocks it
+    all."""
+    plan = load_plan(SAMPLES / "tenants" / "plan.yaml").plan
+    simulation = Simulation(plan)
+    simulation.run()
+    begun = Recording(plan, tuple(simulation.events)).until("task_started", "require-for-orders")
+    machine = Machine(plan, state=replay(State(plan), begun.events))
+    since = {"task": "require-for-orders", "attempt": 1, "pid": 8125, "relation": "orders"}
+    reader = Blocker(
+        pid=7311,
+        started="2026-01-01T02:31:00.000000+00:00",
+        user="alice",
+        application="monthly-report",
+        state="idle in transaction",
+        age_s=1260.0,
+        state_s=1140.0,
+        query="SELECT site, sum(total_cents) FROM orders WHERE placed_at > $1 GROUP BY site",
+    )
+    filled = {"task": "fill-items", "attempt": 1, "total": 750_000, "unit": "rows"}
+    told = (
+        (0.4, rep.Progressed(**filled, done=412_000, detail="batch 4,000, pause 20ms, at key 412000")),
+        (2.0, rep.LockWaitSeen(**since, tries=1, blockers=(reader,))),
+        (2.4, rep.Progressed(**filled, done=450_000, detail="batch 4,000, pause 20ms, at key 450000")),
+    )
+    events = list(begun.events)
+    for after_s, report in told:
+        t = begun.events[-1].t + after_s
+        events += machine.handle(report, rep.Now(t, EPOCH + timedelta(seconds=t))).events
+    return Recording(plan, tuple(events), after_s=9.0)
+
+
 def running() -> Recording:
     return shop().until("task_started", "link-addresses", after_s=1.2)
 
@@ -165,6 +198,7 @@ class Picture:
     group: str = field(default="In the middle of a run")
 
 
+POSTGRES = "On PostgreSQL"
 QUESTIONS = "When an operator is needed"
 AFTER = "Before and after"
 SIZES = "Sizes and themes"
@@ -179,6 +213,9 @@ PICTURES = (
     Picture("events", "The events, filtered to what went wrong.", lambda: shop("retry"),
             ("4", "z", "f", *"trouble", "enter"), mode="inspect"),
     Picture("find", "Finding a task.", keys=("slash", *"address")),
+    Picture("tenants", "A backfill under way, and an ALTER that waits for its lock: behind whom.",
+            tenants, group=POSTGRES),
+    Picture("lock-wait", "Who blocks it, and what each choice would do.", tenants, ("L",), group=POSTGRES),
     Picture("question", "A failure that nobody foresaw: what happened, and what each answer would do.", shop,
             group=QUESTIONS),
     Picture("rollback", "A rollback before it is confirmed: what it would undo, and what would stay.", shop,
