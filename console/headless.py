@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -11,8 +12,10 @@ import anyio
 from anyio import to_thread
 
 from console.collecting import collect_from_here
+from console.look import RUN, STATUS, one_line
 from console.run_view import RunView
 from console.sentences import sentence
+from console.summary import NAMED, ended_because
 from console.terminal.streams import hurry_readers
 from console.underway import share
 from engine.journal.journal import Journal
@@ -32,14 +35,29 @@ from engine.runner.signals import heed_signals
 _QUIET = frozenset({"task_ready", "task_waiting", "run_pausing", "commit_intended"})
 """Kinds that the plain lines leave out: they are answered at once by a line that says more."""
 _PROGRESS_EVERY_S = 30.0
+_LONG = 60
+"""A reason of more characters is told once, and referred to by the events that follow from it."""
+_REMEMBERED = 8
+"""So many long reasons are referred to: those further back are told again."""
 
 
 class Telling:
-    """Which events get a line. How far a task is gets one each tenth of the way, or each 30 s; and when it
-    begins or ceases to be held back."""
+    """Which events get a line, and what it says. How far a task is gets one each tenth of the way, or each
+    30 s; and when it begins or ceases to be held back."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, int, str], TaskProgressed] = {}
+        self._reasons: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def line(self, event: Event) -> str:
+        """The line of an event that is worth one."""
+        words = sentence(event)
+        for reason in self._reasons:
+            words = words.replace(reason, "as told above")
+        reason = one_line(getattr(event, "reason", ""))
+        if len(reason) > _LONG and reason in words:
+            self._reasons.append(reason)
+        return f"{event.at:%H:%M:%S}  {words}"
 
     def worth(self, event: Event) -> bool:
         if not isinstance(event, TaskProgressed):
@@ -140,7 +158,7 @@ class Lines:
         self._view.fold(events)
         for event in events:
             if self._telling.worth(event):
-                print(f"{event.at:%H:%M:%S}  {sentence(event)}", flush=True)
+                print(self._telling.line(event), flush=True)
 
     def close(self) -> None:
         for line in closing_lines(self._view.newest, self._rundir):
@@ -180,9 +198,10 @@ class Progress:
         state = self._view.newest
         for event in events:
             if self._telling.worth(event):
-                self._console.print(f"{event.at:%H:%M:%S}  {sentence(event)}", markup=False, soft_wrap=True)
+                self._console.print(self._telling.line(event), markup=False, soft_wrap=True)
         running = ", ".join(state.with_status(TaskStatus.RUNNING)[:4])
-        described = f"{state.status}: {running}" if running else str(state.status)
+        word = RUN[state.status].word
+        described = f"{word}: {running}" if running else word
         self._bar.update(self._row, completed=state.settled, description=described[:48])
 
     def close(self) -> None:
@@ -204,12 +223,23 @@ def closing_lines(state: State, rundir: RunDir) -> list[str]:
     """What came of the run, and what to do next."""
     if not state.started:
         return []
-    counts = ", ".join(f"{number} {status}" for status, number in state.status_counts.items())
-    lines = [f"{state.run}: {state.status} after {format_duration(state.t)}: {counts}"]
-    if state.status_reason:
-        lines.append(f"  {state.status_reason}")
+    counts = ", ".join(
+        f"{number} {STATUS[TaskStatus(status)].word}" for status, number in state.status_counts.items()
+    )
+    lines = [f"{state.run}: {RUN[state.status].word} after {format_duration(state.t)}: {counts}"]
+    if because := ended_because(state):
+        lines.append(f"  {because}")
+    lines += _failures(state, because)
     for question in state.questions.values():
         lines.append(f"  open question about {question.task}: {question.reason}")
     if not state.finished or state.status != "completed":
         lines.append(f"  go on with: wesley-console resume {typed_name(rundir.path)}")
     return lines
+
+
+def _failures(state: State, because: str) -> list[str]:
+    """Why tasks have failed, where neither the run's own end nor an open question tells it; a few of them."""
+    asked = {question.task for question in state.questions.values()}
+    failed = [state.tasks[task] for task in state.with_status(TaskStatus.FAILED) if task not in asked]
+    reasons = [(task.id, one_line(task.last.reason)) for task in failed if task.last]
+    return [f"  {task} failed: {why}" for task, why in reasons if why not in because][:NAMED]

@@ -76,8 +76,17 @@ def summarise(view: RunView, folder: str = "") -> Summary:
     )
 
 
-def _meaning(state: State) -> str:
+def ended_because(state: State) -> str:
+    """Why the run ended as it did, in a line; of a rollback what it came to, and what it was decided for."""
     reason = one_line(state.status_reason)
+    if state.status is not RunStatus.ROLLED_BACK or state.rollback is None:
+        return reason
+    why = one_line(state.rollback.reason)
+    return f"{reason} ({why})" if why not in reason else reason
+
+
+def _meaning(state: State) -> str:
+    reason = ended_because(state)
     because = f" Reason: {reason}." if reason else ""
     if state.status is RunStatus.COMPLETED:
         if state.counts[TaskStatus.SUCCEEDED] == len(state.tasks):

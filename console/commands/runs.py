@@ -77,4 +77,4 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         if status in ("running", "pausing", "paused", "rolling_back") and not run["owner"]:
             status += " (no engine: resume it)"
         started = run.get("started_at", "")[:19].replace("T", " ")
-        print(f"{run['run']:<{width}}  {started:<19}  {run.get('plan', '')}: {status}")
+        print(f"{run['run']:<{width}}  {started:<19}  {run.get('plan', '')}: {status.replace('_', ' ')}")

@@ -50,8 +50,9 @@ def test_4_aborted(run: Callable[..., int], program: Program) -> None:
 
 
 def test_5_rolled_back_by_itself_after_a_critical_failure(run: Callable[..., int], program: Program) -> None:
-    assert run(CRITICAL, says="r: rolled_back", checkpoints="{progress: 100}") == 5
+    assert run(CRITICAL, says="r: rolled back", checkpoints="{progress: 100}") == 5
     assert program.statuses("r")["a"] == "rolled_back"
+    assert program("runs").wants(0).out.rstrip().endswith(": rolled back")
     assert (program.folder / "w").read_text().split() == ["did", "undid"]
 
 

@@ -149,3 +149,19 @@ def test_the_ledger_is_the_only_trace_in_a_database(program: Program, tmp_path: 
         connection.close()
     assert tables == {"t", "_wesley_ledger"}
     assert row == ("r", "a", 1)
+
+
+def test_a_long_reason_is_told_once_as_it_happens_and_once_at_the_end(program: Program) -> None:
+    reason = "the shelf was full, and so were the next one, the one after that, and all in the cellar"
+    tasks = f"""
+  - {{id: a, run: {{shell: "true"}}, rollback: {{shell: "true"}}}}
+  - {{id: b, run: {{shell: "echo '{reason}' >&2; exit 7"}}, needs: [a], critical: true}}
+"""
+    plan = write_plan(program.folder, tasks)
+    flags = ("--on-unknown", "rollback", "--rollback-to", "start")
+    out = program("run", plan, "--headless", *flags).wants(5).out
+    told, closing = out.split("run rolled back")
+    assert told.count(reason) == 1
+    assert "what is to be done about b? (as told above)" in told
+    assert closing.count(reason) == 1
+    assert "  rolled back to start (standing order)\n  b failed: exit 7; it said: the shelf" in closing
