@@ -116,7 +116,7 @@ def _task_failed(event: ev.TaskFailed) -> str:
 
 
 def _task_cancelled(event: ev.TaskCancelled) -> str:
-    left = "it left nothing behind" if event.effect == "none" else "what it left behind is not known"
+    left = "it left nothing behind" if event.effect == "none" else "what it left behind will be looked for"
     return f"{event.task} was ended{_because(event.reason)}; {left}"
 
 

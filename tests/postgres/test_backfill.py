@@ -392,7 +392,7 @@ async def test_an_attempt_is_ended_in_a_batch_and_leaves_whole_batches(
     (outcome,) = ended
     assert isinstance(outcome, Cancelled if way == "stop" else Failed)
     assert outcome.effect == "unknown"
-    assert "batch 2, keys 11 to 20" in outcome.reason
+    assert "batch 2, keys 11 to 20; it stands at key 10, after 10 rows in 1 batch" in outcome.reason
     if isinstance(outcome, Failed):
         expected = FailureClass.TRANSIENT if way == "timeout" else FailureClass.UNKNOWN
         assert outcome.failure_class is expected
@@ -410,6 +410,31 @@ async def test_a_pause_is_cut_short_by_a_stop(backfill: Backfill, job: MakeJob, 
             await eventually(lambda: _told_of(job, 10))
             made.stop.set()
     assert await touched(sql) == {1: 10, 0: 20}
+
+
+@pytest.mark.parametrize("way", ["stop", "give_up"])
+async def test_what_is_ended_while_it_is_held_tells_how_far_it_came(
+    way: str, backfill: Backfill, job: MakeJob, sql: Sql
+) -> None:
+    await orders(sql, 30)
+    made = backfill(pause="1h")
+    ended: list[Outcome] = []
+
+    async def attempt() -> None:
+        ended.append(await run(made))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(attempt)
+            await eventually(lambda: _told_of(job, 10))
+            made.dials.held, made.dials.pause_s = True, 0.0
+            await eventually(lambda: _held(job, "by an operator"))
+            getattr(made, way).set()
+    (outcome,) = ended
+    assert isinstance(outcome, Cancelled if way == "stop" else Failed)
+    assert (
+        "; it was at a pause between batches; it stands at key 10, after 10 rows in 1 batch" in outcome.reason
+    )
 
 
 # -- adjusted while it runs

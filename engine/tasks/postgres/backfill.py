@@ -74,6 +74,7 @@ class _Filling:
     async def work(self) -> None:
         await claim(self._session, self._job)
         await self._batches.open()
+        self._stand()
         if self.standing.batches:
             # What is there already is not of this attempt alone, and nobody may take it for nothing.
             self._session.effect = "unknown"
@@ -83,10 +84,16 @@ class _Filling:
             await self._may_go_on(gauge)
             size = self._size
             rows = await self._batches.next(size)
+            self._stand()
             self._tell()
             if rows >= size:
                 await self._pause()
         self._session.note(f"through: it {batches.told(self.standing)}, {self.standing.changed:,} changed")
+
+    def _stand(self) -> None:
+        """Nothing is in flight until the next batch, however long that is held back."""
+        self._session.place = "a pause between batches"
+        self._session.left = f"it {batches.told(self.standing)}"
 
     def _begins(self) -> str:
         keys = self._batches.keys

@@ -92,7 +92,7 @@ class Session:
         self._connection: AsyncConnection[Any] | None = None
         self._ends_at = None if job.timeout_s is None else time.monotonic() + job.timeout_s
         self.left = ""
-        """What a failed statement has left behind, in words."""
+        """What a failed statement, or the batches before it, have left behind, in words."""
         self._heeded = anyio.Event()
         """Set once the work is over, or has taken notice that it is to end."""
         self._whole = anyio.CancelScope(shield=True)
