@@ -1,12 +1,15 @@
 """How a run ended, in words: for the last screen, and for a terminal once the console has been left."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from console.exits import exit_code
+from console.interfered import adjustment_words, adjustments, interventions
 from console.look import RUN, STATUS, Mark, one_line, plural
 from console.run_view import RunView
+from engine.machine.events import Event
 from engine.machine.metrics import metrics
 from engine.machine.state import State
 from engine.machine.transitions import RunStatus, TaskStatus
@@ -14,6 +17,8 @@ from engine.plan.durations import format_duration
 
 NAMED = 6
 """So many tasks are named in a line; the rest is counted."""
+_TOLD = 3
+"""So many of the things that operators did about attempts are told, the last ones; the rest is counted."""
 
 _ORDER = (
     TaskStatus.SUCCEEDED,
@@ -71,7 +76,12 @@ def summarise(view: RunView, folder: str = "") -> Summary:
         mark=mark,
         title=f"{one_line(view.plan.name)}: {mark.word}{took}",
         meaning=_meaning(state),
-        lines=[*_tasks(state), *_left_applied(state), *_figures(state, folder)],
+        lines=[
+            *_tasks(state),
+            *_left_applied(state),
+            *_interfered(view.events),
+            *_figures(state, folder),
+        ],
         resume=resume_command(state, folder) if resumable(state) else "",
     )
 
@@ -138,6 +148,20 @@ def _left_applied(state: State) -> list[Line]:
         return []
     stayed = [*rollback.stay, *sorted(rollback.left)]
     return [Line("still applied", named(stayed))] if stayed else []
+
+
+def _interfered(events: Sequence[Event]) -> list[Line]:
+    """Who did what to attempts under way, why, and what came of it."""
+    return [
+        *_last_of("interventions", [each.words for each in interventions(events)]),
+        *_last_of("adjustments", [adjustment_words(each) for each in adjustments(events)]),
+    ]
+
+
+def _last_of(label: str, told: list[str]) -> list[Line]:
+    earlier = len(told) - _TOLD
+    more = [f"{earlier} earlier: `inspect --json` has them"] if earlier > 0 else []
+    return [Line("" if n else label, text) for n, text in enumerate([*more, *told[-_TOLD:]])]
 
 
 def _figures(state: State, folder: str) -> list[Line]:

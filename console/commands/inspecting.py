@@ -1,12 +1,14 @@
 """`inspect` and `events`: looking at a run, whether or not an engine owns it."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
 from console.commands.options import found_run, require_terminal
 from console.exits import Exit
+from console.interfered import as_dicts
 from console.underway import lock_wait, progress
 from engine.journal.history import read_history, run_id
 from engine.journal.journal import Journal
@@ -33,7 +35,7 @@ def inspect_run(wanted: str, where: "Where", *, as_json: bool) -> Exit:
     with Journal.open(rundir, readonly=True) as journal:
         plan, events, state = read_history(journal)
     if as_json:
-        print(json.dumps(as_dict(state), indent=2))
+        print(json.dumps(as_dict(state, events), indent=2))
         return Exit.OK
     require_terminal(f"wesley-console inspect {wanted} --json")
     return _on_screen(plan, events, wanted, where)
@@ -53,8 +55,9 @@ def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> 
     return Exit.OK
 
 
-def as_dict(state: State) -> dict[str, Any]:
-    """A run's state as `inspect --json` gives it. Times are UTC, ISO 8601; lengths are seconds."""
+def as_dict(state: State, events: Sequence[Event]) -> dict[str, Any]:
+    """A run's state, which `events` came to, as `inspect --json` gives it. Times are UTC, ISO 8601; lengths are
+    seconds."""
     questions = [
         {
             "question": question.number,
@@ -101,6 +104,7 @@ def as_dict(state: State) -> dict[str, Any]:
             }
             for decision in state.decisions
         ],
+        **as_dicts(events),
         "metrics": dict(metrics(state)),
     }
 

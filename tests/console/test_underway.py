@@ -140,7 +140,8 @@ def test_plain_lines_tell_when_a_task_is_held_back_and_goes_on() -> None:
 
 
 def test_inspect_tells_of_what_is_in_flight_and_of_nothing_else() -> None:
-    tasks = as_dict(fixtures.lock_wait().newest)["tasks"]
+    view = fixtures.lock_wait()
+    tasks = as_dict(view.newest, view.events)["tasks"]
     wait = tasks["backfill-customers"]["lock_wait"]
     assert (wait["relation"], wait["tries"]) == ("orders", 4)
     assert [(each["pid"], each["waits_for"]) for each in wait["blockers"]] == [(5230, (4711,)), (4711, ())]
