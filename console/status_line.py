@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
+from console.holdups import HoldUp, gets_on, hold, hold_ups, waits_for
 from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural, rounded
 from console.run_view import RunView
 from console.underway import live, waiting
@@ -60,10 +61,12 @@ class StatusLine(PartsLine):
         speed: float,
         answer_key: str = "r",
         lock_key: str = "L",
+        adjust_key: str = "A",
     ) -> None:
         super().__init__(id="status-line")
         self.answer_key = answer_key
         self.lock_key = lock_key
+        self.adjust_key = adjust_key
         self.view = view
         self.now = now
         self.speed = speed
@@ -83,6 +86,7 @@ class StatusLine(PartsLine):
             engine_gone=self.engine_gone,
             answer_key=self.answer_key,
             lock_key=self.lock_key,
+            adjust_key=self.adjust_key,
         )
 
 
@@ -129,6 +133,7 @@ def status_parts(
     engine_gone: bool = False,
     answer_key: str = "r",
     lock_key: str = "L",
+    adjust_key: str = "A",
 ) -> list[Part]:
     """The parts of the status line. `speed`: seconds of the run's clock per real second. `finish_t`: when
     the run is expected to end, on its clock."""
@@ -136,6 +141,7 @@ def status_parts(
     opening = [Part(one_line(view.opening), "bold", 10, shrinks=True)] if view.opening else []
     if not state.started:
         return [_headed(STATUS[TaskStatus.PENDING], "not started"), *opening]
+    ups = [] if state.finished else hold_ups(state)
     parts = [_headline(view, engine_gone), *opening]
     if view.trouble:
         parts.append(Part(f"! held up: {one_line(view.trouble)}", "bold $error", 10, shrinks=True))
@@ -143,12 +149,14 @@ def status_parts(
         parts.append(Part(question_text(question), "bold", 9, shrinks=True))
         if not view.read_only:
             parts.append(Part(f"{answer_key} answers", "bold $accent", 8))
+    parts.extend(_held_up(view, ups, parts[0].text, adjust_key))
     parts.extend(_lock_waits(view, lock_key))
     settled, total = state.settled, len(state.tasks)
     parts.append(Part(f"{settled}/{total} settled", "", 7))
     if not state.finished:
         parts.extend(_activity(state))
-        parts.extend(_finish(view, now, speed, finish_t))
+        if not ups:
+            parts.extend(_finish(view, now, speed, finish_t))
     parts.extend(_mishaps(state))
     if state.status_reason and not state.questions:
         parts.append(Part(one_line(state.status_reason), "$quiet", 3))
@@ -161,22 +169,58 @@ def _headline(view: RunView, engine_gone: bool) -> Part:
     state = view.state
     if engine_gone and not state.finished:
         return _headed(STATUS[TaskStatus.FAILED], "the engine has stopped; the run is not finished")
-    if state.questions and not state.finished:
+    if state.questions and not state.finished and not state.rollback_wanted:
         return _headed(QUESTION, plural(len(state.questions), "question"))
     mark = RUN[state.status]
     if state.finished_t is not None:
         return _headed(mark, f"{mark.word} in {format_duration(state.finished_t)}")
     if state.stopping:
-        busy = len(state.in_flight)
-        return _headed(RUN[RunStatus.ABORTED], f"stopping, {plural(busy, 'task')} running")
+        busy = state.in_flight
+        held = any(hold(state, task) for task in busy)
+        how = f": {waits_for(state)}" if held else f", {plural(len(busy), 'task')} running"
+        return _headed(RUN[RunStatus.ABORTED], f"stopping{how}")
     if state.status is RunStatus.ROLLING_BACK and state.rollback:
         undone = sum(state.tasks[task].status is TaskStatus.ROLLED_BACK for task in state.rollback.tasks)
         return _headed(mark, f"rolling back to {state.rollback.to}: {undone}/{len(state.rollback.tasks)}")
+    waits = f": {waits}" if (waits := waits_for(state)) else ""
+    if state.rollback_wanted:
+        return _headed(RUN[RunStatus.ROLLING_BACK], f"rollback to {state.rollback_wanted.to}{waits}")
+    if state.status is RunStatus.PAUSING:
+        return _headed(mark, f"{mark.word}{waits}")
+    ups = hold_ups(state)
+    if ups and not gets_on(state):
+        more = f" (and {len(ups) - 1} more)" if len(ups) > 1 else ""
+        return _headed(STATUS[TaskStatus.WAITING], f"{ups[0].words}{more}")
     return _headed(mark, mark.word)
 
 
 def _headed(mark: Mark, text: str) -> Part:
     return Part(f"{mark.glyph} {text}", f"bold ${mark.colour}", 10)
+
+
+def _held_up(view: RunView, ups: Sequence[HoldUp], headline: str, key: str) -> list[Part]:
+    """What holds something up that the headline does not tell of, and the key for backfills in flight."""
+    mark = STATUS[TaskStatus.WAITING]
+    parts = [
+        Part(f"{mark.glyph} {up.words}", f"bold ${mark.colour}", 8, shrinks=True)
+        for up in ups[:1]
+        if not any(words in headline for words in (up.words, f"{up.task} (held by"))
+    ]
+    hint = "" if view.read_only else _backfill_hint(view)
+    return [*parts, Part(f"{key} {hint}", "bold $accent", 8)] if hint else parts
+
+
+def _backfill_hint(view: RunView) -> str:
+    """What the dialog about backfills is good for just now."""
+    state = view.state
+    busy = [task for task in state.in_flight if view.by_id[task].run.kind == "backfill"]
+    if any(hold(state, task) for task in busy):
+        return "lets it go on"
+    if busy and state.rollback_wanted:
+        return f"can end the attempt at {busy[0]}"
+    if busy and state.status is RunStatus.PAUSING and not state.stopping:
+        return f"holds {busy[0]}"
+    return ""
 
 
 def _first(state: State) -> Question | None:

@@ -120,6 +120,12 @@ def adjustable(state: State) -> list[str]:
     return sorted(open_ones, key=lambda task: task not in state.in_flight)
 
 
+def held_by_operator(task: TaskState) -> ev.TaskAdjusted | None:
+    """How an operator has set the backfill in flight that is to write nothing for now."""
+    held = task.status is TaskStatus.RUNNING and task.adjusted is not None and task.adjusted.held
+    return task.adjusted if held else None
+
+
 # -- progress ------------------------------------------------------------------------------------------
 
 
@@ -189,8 +195,8 @@ def _two_digits(number: float) -> str:
 
 
 class Live(NamedTuple):
-    """What there is to say of a task in flight besides its name: `blocked` where it waits for a lock,
-    `share` where it is known how much of it is done."""
+    """What there is to say of a task in flight besides its name: `blocked` where it waits for a lock or an
+    operator holds it, `share` where it is known how much of it is done."""
 
     words: str
     blocked: bool = False
@@ -208,7 +214,8 @@ def live(state: State, task_id: str, now_t: float) -> Live | None:
         return None
     words = progress_words(task.underway)
     percent = f"{int(done * 100)}% · " if done is not None else ""
-    return Live(percent + words if words else one_line(told.detail), share=done)
+    held = held_by_operator(task) is not None
+    return Live(percent + words if words else one_line(told.detail), blocked=held, share=done)
 
 
 # -- interventions -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rich.style import Style
 
+from console.holdups import hold_ups
 from console.look import STATUS, one_line, plural
 from console.outlook import Outlook
 from console.panels.canvas import BOLD, Canvas
@@ -34,13 +35,15 @@ def share_words(canvas: Canvas, history: History, lanes: int) -> Words:
 
 
 def lock_words(canvas: Canvas) -> Words:
-    """Which task in flight has waited for a lock for longest, and who blocks it."""
+    """The first task in flight that waits for a lock, and who blocks it; else what an operator holds."""
     state, mark = canvas.view.state, STATUS[TaskStatus.WAITING]
-    return [
-        (f"{mark.glyph} {task} {told.words}", canvas.ink(mark.colour))
+    blocked = [
+        f"{task} {told.words}"
         for task in waiting(state)[:1]
         if (told := live(state, task, canvas.view.now_t))
     ]
+    held = [up.words for up in hold_ups(state)[:1]]
+    return [(f"{mark.glyph} {words}", canvas.ink(mark.colour)) for words in (blocked or held)]
 
 
 def waits_words(canvas: Canvas) -> Words:

@@ -14,7 +14,7 @@ from console.panels.outline import Outline
 from console.panels.picture import Width
 from console.panels.timing import elapsed, progress_of
 from console.run_view import RunView
-from console.underway import lock_wait
+from console.underway import held_by_operator, lock_wait
 from engine.machine.transitions import TaskStatus
 from engine.plan.durations import format_duration
 from engine.plan.models import Task
@@ -99,6 +99,8 @@ def task_face(view: RunView, task_id: str, level: Level) -> Face:
         tail = f"{progress_of(view, task_id):.0%}"
         if lock_wait(view.state.tasks[task_id]):
             mark, tail = STATUS[TaskStatus.WAITING], "lock"
+        elif held_by_operator(view.state.tasks[task_id]):
+            mark, tail = STATUS[TaskStatus.WAITING], "held"
     if level is Level.TIMES:
         tail = _times(view, task_id)
     name = one_line(view.by_id[task_id].name or "") if level >= Level.NAMES else ""

@@ -83,6 +83,7 @@ class RunScreen(FindingScreen):
             speed=speed,
             answer_key=first_key("answer", keymap),
             lock_key=first_key("lock_wait", keymap),
+            adjust_key=first_key("adjust", keymap),
         )
         self.graph = FrontierGraph(view, id="graph", classes="panel")
         self.graph.keymap = keymap
