@@ -56,8 +56,8 @@ def _on_screen(plan: Plan, events: list[Event], wanted: str, where: "Where") -> 
 
 
 def as_dict(state: State, events: Sequence[Event]) -> dict[str, Any]:
-    """A run's state, which `events` came to, as `inspect --json` gives it. Times are UTC, ISO 8601; lengths are
-    seconds."""
+    """A run's state, which `events` came to, as `inspect --json` gives it. Times are UTC, ISO 8601; lengths
+    are seconds."""
     questions = [
         {
             "question": question.number,
