@@ -160,8 +160,12 @@ def report(scripts: Sequence[Script], width: int = 80) -> str:
     runs = [script for script in scripts if script.role == "run" and script.statements]
     felt = [script for script in runs if is_felt(script)]
     blocks = ["\n".join(_plain(script, width)) for script in felt]
-    if quiet := len(runs) - len(felt):
-        blocks.append(f"{plural(quiet, 'more task')}: one transaction each, and nobody is blocked.")
+    quiet = [script for script in runs if not is_felt(script)]
+    for script in (each for each in quiet if each.is_backfill):
+        text = f"{heading(script)}; only those wait who write the rows of a batch"
+        blocks.append(textwrap.fill(text, width, subsequent_indent="    "))
+    if others := sum(not script.is_backfill for script in quiet):
+        blocks.append(f"{plural(others, 'more task')}: one transaction each, and nobody is blocked.")
     summed = [f"{label:<13} {text}" for label, text in facts(summarise(scripts)) if text]
     rest = " " * 14
     blocks.append("\n".join(textwrap.fill(line, width, subsequent_indent=rest) for line in summed))

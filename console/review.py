@@ -1,14 +1,14 @@
 """What a review says before anything starts: read off the plan, with nothing opened and nothing expanded."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from console.look import one_line, plural
 from engine.graph import Graph
 from engine.plan.durations import format_duration
-from engine.plan.models import Plan, Target, Task, expected_duration
+from engine.plan.models import VARIABLE, Plan, Target, Task, expected_duration
 from engine.plan.targets import is_embedded
 
 Forecast = Callable[[], float]
@@ -93,16 +93,24 @@ _PASSWORDS = (
 )
 
 
-def target_text(target: Target) -> str:
-    """Where a target is, as the plan has it: variables stay unexpanded, a password written out is hidden."""
+def target_text(target: Target, environ: Mapping[str, str]) -> str:
+    """Where a target is, as the plan has it. Of a variable that names all of it, whether `environ` sets it is
+    said, and never its value; a password written out is hidden."""
     if target.sqlite is not None:
         return f"SQLite {one_line(target.sqlite)}"
     text = one_line(target.postgres or "")
+    variable = VARIABLE.fullmatch(text.strip())
+    unset = ""
+    if variable and (value := environ.get(variable["name"])):
+        name = variable["name"]
+        return f"PostgreSQL, embedded as {name} says" if is_embedded(value) else f"PostgreSQL named by {name}"
+    if variable:
+        text, unset = variable["default"] or text, f" ({variable['name']} is not set)"
     if is_embedded(text):
-        return "PostgreSQL, a private server started for the run"
+        return f"PostgreSQL, embedded{unset}" if unset else "PostgreSQL, a private server started for the run"
     for pattern, hidden in _PASSWORDS:
         text = pattern.sub(hidden, text)
-    return f"PostgreSQL {text}"
+    return f"PostgreSQL {text}{unset}"
 
 
 def bounds(graph: Graph, lanes: int) -> float:

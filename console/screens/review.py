@@ -1,5 +1,6 @@
 """The screen before a run: what will happen, and nothing has happened yet."""
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -136,7 +137,8 @@ class ReviewScreen(Screen[bool]):
         ]
 
     def _targets(self) -> list[tuple[str, str]]:
-        return [(one_line(name), target_text(target)) for name, target in self.view.plan.targets.items()]
+        targets = self.view.plan.targets.items()
+        return [(one_line(name), target_text(target, os.environ)) for name, target in targets]
 
     def _parts(self) -> list[tuple[str, str]]:
         return [

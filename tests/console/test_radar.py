@@ -111,7 +111,11 @@ def test_the_report_says_for_each_task_what_is_committed_at_once_and_what_is_loc
     assert "  part 1, alone: VACUUM cannot run in a transaction" in blocks["tidy"].splitlines()
     assert "  part 2, one transaction of 2 statements" in blocks["tidy"].splitlines()
     assert "cannot be seen here" in blocks["call"]
-    assert "2 more tasks: one transaction each, and nobody is blocked." in told
+    assert blocks["fill-column"].splitlines() == [
+        "run on shop, a backfill: one transaction for each batch; only those",
+        "    wait who write the rows of a batch",
+    ]
+    assert "1 more task: one transaction each, and nobody is blocked." in told
 
 
 def test_what_stands_in_the_sql_cannot_steer_a_terminal_or_give_a_password_away() -> None:

@@ -200,7 +200,8 @@ def test_rules_in_words() -> None:
 @pytest.mark.parametrize(
     ("conninfo", "shown"),
     [
-        ("${DATABASE_URL}", "${DATABASE_URL}"),
+        ("${DATABASE_URL}", "${DATABASE_URL} (DATABASE_URL is not set)"),
+        ("${DATABASE_URL:-host=db password=s3cret}", "host=db password=••• (DATABASE_URL is not set)"),
         ("postgres://app:s3cret@db/shop", "postgres://app:•••@db/shop"),
         ("postgres://app:${PW}@db/shop", "postgres://app:${PW}@db/shop"),
         ("host=db user=app password=s3cret dbname=shop", "host=db user=app password=••• dbname=shop"),
@@ -209,11 +210,26 @@ def test_rules_in_words() -> None:
     ],
 )
 def test_a_target_never_shows_a_password(conninfo: str, shown: str) -> None:
-    assert target_text(Target(postgres=conninfo)) == f"PostgreSQL {shown}"
+    assert target_text(Target(postgres=conninfo), {"PW": "s3cret"}) == f"PostgreSQL {shown}"
 
 
 def test_an_embedded_server_is_shown_as_what_it_is() -> None:
-    assert target_text(Target(postgres="embedded")) == "PostgreSQL, a private server started for the run"
+    assert target_text(Target(postgres="embedded"), {}) == "PostgreSQL, a private server started for the run"
+
+
+@pytest.mark.parametrize(
+    ("environ", "shown"),
+    [
+        ({}, "PostgreSQL, embedded (SHOP_DATABASE is not set)"),
+        ({"SHOP_DATABASE": ""}, "PostgreSQL, embedded (SHOP_DATABASE is not set)"),
+        ({"SHOP_DATABASE": "embedded"}, "PostgreSQL, embedded as SHOP_DATABASE says"),
+        ({"SHOP_DATABASE": "host=db password=s3cret"}, "PostgreSQL named by SHOP_DATABASE"),
+    ],
+)
+def test_which_database_a_variable_leads_to_is_told_before_the_start(
+    environ: dict[str, str], shown: str
+) -> None:
+    assert target_text(Target(postgres="${SHOP_DATABASE:-embedded}"), environ) == shown
 
 
 def test_no_run_is_shorter_than_its_bounds() -> None:
