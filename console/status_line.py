@@ -248,7 +248,7 @@ def question_text(question: Question) -> str:
 
 
 def _lock_waits(view: RunView, key: str) -> list[Part]:
-    """Who blocks the task that has waited for a lock for longest."""
+    """Who blocks the task whose wait for a lock is the gravest."""
     found = waiting(view.state)
     live_one = live(view.state, found[0], view.now_t) if found else None
     if live_one is None:

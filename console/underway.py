@@ -20,9 +20,14 @@ _LATELY_S = 3.0
 
 
 def waiting(state: State) -> list[str]:
-    """The tasks that wait for a lock of the target just now, those first that have done so for longest."""
-    found = [(wait.seq, task) for task in state.in_flight if (wait := lock_wait(state.tasks[task]))]
-    return [task for _, task in sorted(found)]
+    """The tasks that wait for a lock of the target just now: first those that others queue up behind, and of
+    equals those that have waited for longest."""
+    found = {task: wait for task in state.in_flight if (wait := lock_wait(state.tasks[task]))}
+    if len(found) < 2:
+        return list(found)
+    strong = {task.id for task in state.plan.tasks if task.locks}
+    # Whoever waits for older transactions (a concurrent index build) asks for no lock that others want.
+    return sorted(found, key=lambda task: (not found[task].relation, task not in strong, found[task].seq))
 
 
 def lock_wait(task: TaskState) -> ev.LockWaitChanged | None:

@@ -35,7 +35,7 @@ def share_words(canvas: Canvas, history: History, lanes: int) -> Words:
 
 
 def lock_words(canvas: Canvas) -> Words:
-    """The first task in flight that waits for a lock, and who blocks it; else what an operator holds."""
+    """The gravest wait for a lock, and who blocks it; else what an operator holds."""
     state, mark = canvas.view.state, STATUS[TaskStatus.WAITING]
     blocked = [
         f"{task} {told.words}"

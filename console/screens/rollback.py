@@ -4,12 +4,14 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from console.holdups import hold
 from console.look import plural
 from console.recovery.choices import Choice, place, targets
 from console.recovery.dialog import DecisionDialog
 from console.recovery.foresight import Foresee, foresee
 from console.run_view import RunView
 from console.sentences import some_of
+from console.underway import progress_words
 from engine.machine.state import State
 from engine.machine.transitions import TaskStatus
 
@@ -50,17 +52,30 @@ class RollbackDialog(DecisionDialog):
                 "Those without a rollback stay applied."
             )
         )
-        yield Static(_standing(self.view.newest), id="standing")
+        yield Static(_standing(self.view), id="standing")
 
     def refresh_view(self) -> None:
         if self.is_mounted:
-            self.query_one("#standing", Static).update(_standing(self.view.newest))
+            self.query_one("#standing", Static).update(_standing(self.view))
         super().refresh_view()
 
 
-def _standing(state: State) -> Content:
-    """How far the run is: it goes on while the operator reads."""
+def _standing(view: RunView) -> Content:
+    """How far the run is, and what the rollback will wait for: the run goes on while the operator reads."""
+    state = view.newest
     done = f"{plural(state.counts[TaskStatus.SUCCEEDED], 'task')} succeeded so far."
     busy = state.in_flight
-    first = f" What is in flight finishes first: {some_of(busy)}." if busy else ""
-    return Content(f"{done}{first}")
+    lines = [f"{done} What is in flight finishes first: {some_of(busy)}." if busy else done]
+    backfills = [task for task in busy if view.by_id[task].run.kind == "backfill"]
+    lines += [_backfill_words(state, task) for task in backfills]
+    if backfills:
+        lines.append("To wait no longer, end its attempt (Adjust): its batches stay, and are not undone.")
+    return Content("\n".join(lines))
+
+
+def _backfill_words(state: State, task: str) -> str:
+    """What a rollback has to expect of a backfill in flight."""
+    if words := hold(state, task):
+        return f"{task} is {words}: no rollback begins until it goes on, or is ended."
+    told = progress_words(state.tasks[task].underway)
+    return f"{task} goes on to its end before that{f': {told}' if told else ''}."

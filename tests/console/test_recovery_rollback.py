@@ -6,10 +6,13 @@ import pytest
 from textual.widgets import Input
 
 from console.screens.rollback import RollbackDialog
+from engine.machine import events as ev
 from engine.machine import reports as rep
 from engine.machine.rollback import scope
+from tests.console import fixtures
 from tests.console import recovery_stage as stages
-from tests.console.recovery_stage import Desk, Stage, at_desk
+from tests.console.recovery_stage import Desk, Stage, StageApp, at_desk
+from tests.console.wait_stage import FILLS, Scene, said, with_backfill
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +80,26 @@ async def test_how_far_the_run_is_follows_the_run_and_promises_nothing() -> None
         stage.go_on()
         await at.refresh()
         assert at.text("#standing") == f"{stage.view.state.settled} tasks succeeded so far."
+
+
+async def test_a_rollback_says_that_it_waits_for_a_backfill_and_how_to_wait_no_longer() -> None:
+    scene = Scene(with_backfill(fixtures.running()))
+    dialog = RollbackDialog(scene.view, actor="ana")
+    app = StageApp()
+    async with app.run_test(size=(100, 36)) as pilot:
+        await app.push_screen(dialog)
+        await pilot.pause()
+        assert f"{FILLS} goes on to its end before that." in said(pilot, "#standing")
+        rows = {"task": FILLS, "attempt": 1, "unit": "rows", "total": 600}
+        scene.tell(ev.TaskProgressed, done=100, **rows)
+        scene.controls.now += 100.0
+        scene.tell(ev.TaskProgressed, done=200, **rows)
+        dialog.refresh_view()
+        assert "before that: 200 of about 600 rows · 1.0/s · ~6m40s left." in said(pilot, "#standing")
+        assert "end its attempt (Adjust)" in said(pilot, "#standing")
+        scene.tell(ev.TaskAdjusted, task=FILLS, held=True, actor="bob")
+        dialog.refresh_view()
+        assert f"{FILLS} is held by bob since 02:16 UTC: no rollback begins until" in said(pilot, "#standing")
 
 
 async def test_in_a_tiny_terminal_the_choices_come_before_the_facts() -> None:

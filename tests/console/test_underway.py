@@ -96,6 +96,35 @@ def test_a_task_waits_only_while_it_runs() -> None:
     assert lock_wait(ended.state.tasks["backfill-customers"]) is None
 
 
+@pytest.mark.parametrize(
+    ("relation", "locks", "first"),
+    [
+        (
+            "orders",
+            ("shop.orders",),
+            "backfill-orders",
+        ),  # the newer wait, which others queue behind
+        ("orders", (), "backfill-customers"),
+        ("", ("shop.orders",), "backfill-customers"),  # of a concurrent build, for older transactions
+    ],
+)
+def test_a_wait_that_others_queue_behind_comes_before_older_ones(
+    relation: str, locks: tuple[str, ...], first: str
+) -> None:
+    view = fixtures.lock_wait()
+    newer: dict[str, Any] = {"task": "backfill-orders", "relation": relation}
+    seq = view.newest.seq + 1
+    event = ev.LockWaitChanged(seq=seq, t=900.0, at=START, attempt=1, pid=9, blockers=(HOLDER,), **newer)
+    view.fold([event])
+    tasks = [
+        each.model_copy(update={"locks": locks if each.id == "backfill-orders" else ()})
+        for each in view.plan.tasks
+    ]
+    view.state.plan = view.plan.model_copy(update={"tasks": tuple(tasks)})
+    assert waiting(view.state)[0] == first
+    assert len(waiting(view.state)) == 2
+
+
 # -- progress --------------------------------------------------------------------------------------
 
 
