@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
+from console.giving_up import given_up
 from console.holdups import HoldUp, gets_on, hold, hold_ups, waits_for
 from console.look import QUESTION, RUN, STATUS, Mark, one_line, plural, rounded
 from console.run_view import RunView
@@ -157,6 +158,7 @@ def status_parts(
         parts.extend(_activity(state))
         if not ups:
             parts.extend(_finish(view, now, speed, finish_t))
+        parts.extend(_given_up(view))
     parts.extend(_mishaps(state))
     if state.status_reason and not state.questions:
         parts.append(Part(one_line(state.status_reason), "$quiet", 3))
@@ -270,6 +272,13 @@ def _activity(state: State) -> list[Part]:
     if waiting > 0:
         parts.append(Part(f"{waiting} waiting", "$status-waiting", 3))
     return parts
+
+
+def _given_up(view: RunView) -> list[Part]:
+    """Of a run that goes on: that a rollback which was decided before it was stopped is not done any more."""
+    if decided := given_up(view.state, view.events):
+        return [Part(f"rollback to {decided.to} was given up by the stop", "$warning", 5)]
+    return []
 
 
 def _mishaps(state: State) -> list[Part]:

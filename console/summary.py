@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from console.exits import exit_code
+from console.giving_up import given_up, given_up_words
 from console.interfered import adjustment_words, adjustments, interventions
 from console.look import RUN, STATUS, Mark, one_line, plural
 from console.run_view import RunView
@@ -75,7 +76,7 @@ def summarise(view: RunView, folder: str = "") -> Summary:
     return Summary(
         mark=mark,
         title=f"{one_line(view.plan.name)}: {mark.word}{took}",
-        meaning=_meaning(state),
+        meaning=_meaning(state) + _not_done(view),
         lines=[
             *_tasks(state),
             *_left_applied(state),
@@ -84,6 +85,13 @@ def summarise(view: RunView, folder: str = "") -> Summary:
         ],
         resume=resume_command(state, folder) if resumable(state) else "",
     )
+
+
+def _not_done(view: RunView) -> str:
+    """What was decided and has not been done, of a run that could still do it."""
+    state = view.newest
+    decided = given_up(state, view.events) if state.status is RunStatus.ABORTED else None
+    return f" {given_up_words(decided)}" if decided else ""
 
 
 def ended_because(state: State) -> str:

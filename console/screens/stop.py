@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.style import Style
 from textual.widgets import Static
 
+from console.giving_up import given_up, given_up_words, giving_up_words
 from console.look import plural
 from console.run_view import RunView
 from console.summary import named, resume_command
@@ -68,7 +69,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
 
     def _lines(self) -> list[Content]:
         busy = self.view.state.in_flight
-        lines = [self._situation(busy), Content("")]
+        lines = [self._situation(busy), *self._given_up(), Content("")]
         if self.armed:
             lines += [
                 Content.styled(f"End {plural(len(busy), 'running task')} now?", "bold $error"),
@@ -89,6 +90,14 @@ class StopDialog(ModalScreen[StopChoice | None]):
             lines += [Content(""), Content.styled("The run can be resumed later:", "$quiet")]
             lines.append(Content.styled(f"  {resume_command(self.view.state, self.folder)}", "$quiet"))
         return lines
+
+    def _given_up(self) -> list[Content]:
+        """What becomes of a rollback that was decided and has not begun."""
+        state = self.view.state
+        if state.rollback_wanted:
+            return [Content.styled(giving_up_words(state.rollback_wanted), "bold $warning")]
+        decided = given_up(state, self.view.events) if state.stopping else None
+        return [Content.styled(given_up_words(decided), "bold $warning")] if decided else []
 
     def _situation(self, busy: list[str]) -> Content:
         if not busy:
