@@ -90,12 +90,9 @@ class RealWorld:
     @asynccontextmanager
     async def opened(self, notify: Notify, given_up: anyio.Event) -> AsyncIterator[None]:
         """Connect to the PostgreSQL targets that the plan uses. Raises CannotStart and LockedElsewhere."""
-        used = {
-            action.on
-            for task in self._plan.tasks
-            for action in (task.run, task.rollback, task.verify)
-            if action
-        }
+        tasks = self._plan.tasks
+        changed = {action.on for task in tasks for action in (task.run, task.rollback) if action}
+        used = changed | {task.verify.on for task in tasks if task.verify}
         conninfos = {name: at for name, at in self._locations.items() if isinstance(at, str) and name in used}
         if not conninfos:
             yield
@@ -115,6 +112,7 @@ class RealWorld:
             tasks=tuple(self._tasks),
             folder=self._servers,
             worked_on=self._worked_on,
+            only_read=conninfos.keys() - changed,
             notify=tell,
             given_up=given_up,
         )

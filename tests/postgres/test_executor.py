@@ -194,7 +194,7 @@ async def test_a_role_that_may_not_make_the_ledger_is_told_so(job: MakeJob, data
         await other.execute("DROP ROLE r_poor")
     assert isinstance(outcome, Failed)
     assert (outcome.failure_class, outcome.rule, outcome.effect) == ("permanent", "engine: no ledger", "none")
-    assert "role r_poor cannot create the ledger public._wesley_ledger in target `app`" in outcome.reason
+    assert "role r_poor cannot create the ledger public._wesley_ledger, and nothing runs" in outcome.reason
     assert "Grant the role CREATE on schema public" in outcome.reason
 
 

@@ -10,6 +10,7 @@ import psutil
 import psycopg
 import pytest
 
+from engine.tasks.base import unnoticed
 from engine.tasks.postgres import guard as guarding
 from engine.tasks.postgres import opening
 from engine.tasks.postgres.database import Database
@@ -129,10 +130,61 @@ async def test_a_role_that_sees_little_can_open_a_target_all_the_same(
     tmp_path: Path, never: anyio.Event, conninfo: str
 ) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("CREATE ROLE sees_little LOGIN")
+        connection.execute("CREATE ROLE sees_little LOGIN; GRANT CREATE ON SCHEMA public TO sees_little")
         connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     async with opened(tmp_path, [], never, shop=f"{conninfo} user=sees_little") as databases:
         assert await databases["shop"].look("SELECT current_user") == [("sees_little",)]
+
+
+async def test_which_database_it_is_the_server_tells(
+    tmp_path: Path, never: anyio.Event, conninfo: str
+) -> None:
+    told: list[str] = []
+    async with opened(tmp_path, told, never, shop=f"{conninfo} password=hush-hush"):
+        pass
+    with psycopg.connect(conninfo) as connection:
+        name, version, port = connection.info.dbname, connection.info.server_version, connection.info.port
+    (line,) = [each for each in told if "database" in each]
+    expected = f"target `shop`: database {name} on a socket, port {port}, as user postgres, PostgreSQL "
+    assert line.startswith(f"{expected}{version // 10000}.{version % 10000}")
+    assert "hush" not in "".join(told)
+
+
+async def test_a_role_that_may_not_make_a_ledger_is_refused_before_anything_runs(
+    tmp_path: Path, never: anyio.Event, conninfo: str
+) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS makes_nothing")
+        connection.execute("CREATE ROLE makes_nothing LOGIN")
+        bare = f"{conninfo} user=makes_nothing"
+        try:
+            (problem,) = await refusal(tmp_path, never, shop=bare)
+            assert problem == (
+                "target `shop`: role makes_nothing cannot create the ledger public._wesley_ledger, and "
+                "nothing runs without. Grant the role CREATE on schema public, or give it a search_path that "
+                "begins with a schema in which it may create tables"
+            )
+            nowhere = f"{bare} options='-c search_path=nowhere'"
+            (problem,) = await refusal(tmp_path, never, shop=nowhere)
+            assert "cannot create the ledger _wesley_ledger" in problem and "CREATE on a schema" in problem
+            async with opened_databases(
+                {"shop": bare},
+                run="r1",
+                tasks=("t",),
+                folder=tmp_path,
+                notify=unnoticed,
+                given_up=never,
+                only_read={"shop"},
+            ) as databases:
+                assert await databases["shop"].look("SELECT 1") == [(1,)]
+            connection.execute("CREATE TABLE _wesley_ledger (a int)")
+            (problem,) = await refusal(tmp_path, never, shop=bare)
+            assert "grant it SELECT and INSERT" in problem
+            connection.execute("GRANT SELECT, INSERT ON _wesley_ledger TO makes_nothing")
+            async with opened(tmp_path, [], never, shop=bare):
+                pass
+        finally:
+            connection.execute("DROP OWNED BY makes_nothing; DROP ROLE makes_nothing")
 
 
 async def test_passwords_and_standbys(tmp_path: Path, never: anyio.Event) -> None:

@@ -124,6 +124,21 @@ def test_7_while_another_migration_works_on_the_database(
     program("run", plan, "--headless", "--run-id", "r").wants(0)
 
 
+def test_2_for_a_role_that_may_make_no_ledger_unless_it_only_looks(program: Program, conninfo: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("CREATE ROLE only_looks LOGIN")
+        try:
+            bare = f"{conninfo} user=only_looks"
+            refused = program("run", plan_on(program, bare), "--headless", "--run-id", "w").wants(2)
+            assert "target `shop`: role only_looks cannot create the ledger" in refused.err
+            assert [*program.state.glob("runs/*")] == []
+            look = "  - {id: look, run: {shell: 'true'}, verify: {sql: SELECT true, on: shop}}\n"
+            ran = program("run", plan_on(program, bare, look), "--headless", "--run-id", "r").wants(0)
+            assert "as user only_looks, PostgreSQL" in ran.err
+        finally:
+            connection.execute("DROP ROLE only_looks")
+
+
 def test_a_resume_that_is_refused_writes_nothing_down(program: Program, conninfo: str) -> None:
     plan = plan_on(program, "${SHOP}", "  - {id: a, run: {shell: exit 1}}\n" + PLAN)
     environ = {"SHOP": conninfo}

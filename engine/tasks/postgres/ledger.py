@@ -109,14 +109,35 @@ async def find_or_create(connection: "AsyncConnection[Any]", target: str) -> Led
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATING,))
             await connection.execute(f"CREATE TABLE IF NOT EXISTS {table} {_COLUMNS}".encode())
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName) as error:
-        where = f"schema {schema}" if schema else "a schema"
         raise RefusedError(
             Verdict(FailureClass.PERMANENT, "engine: no ledger"),
-            f"role {user} cannot create the ledger {table} in target `{target}`, and nothing runs without: "
-            f"{error.diag.message_primary}. Grant the role CREATE on {where}, or give it a search_path that "
-            "begins with a schema in which it may create tables",
+            f"{_refusal(user, schema)} (target `{target}`: {error.diag.message_primary})",
         ) from error
     return Ledger(connection, table, role)
+
+
+async def problem(connection: "AsyncConnection[Any]") -> str:
+    """Why the ledger can be neither used nor made, with what to do; empty if it can. Changes nothing.
+    Raises psycopg.Error."""
+    table, user, schema, _ = await _located(connection)
+    if table:
+        asked = "SELECT has_table_privilege(%s, 'SELECT') AND has_table_privilege(%s, 'INSERT')"
+        cursor = await connection.execute(asked, (table, table))
+        refused = f"role {user} may not use the ledger {table}: grant it SELECT and INSERT on that table"
+    else:
+        # There is no first schema to speak of if none of the search path can be used.
+        asked = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+        cursor = await connection.execute(asked)
+        refused = _refusal(user, schema)
+    return "" if await cursor.fetchone() == (True,) else refused
+
+
+def _refusal(user: str, schema: str | None) -> str:
+    table, where = (f"{schema}.{TABLE}", f"schema {schema}") if schema else (TABLE, "a schema")
+    return (
+        f"role {user} cannot create the ledger {table}, and nothing runs without. Grant the role CREATE on "
+        f"{where}, or give it a search_path that begins with a schema in which it may create tables"
+    )
 
 
 def hash_of(part: "Part") -> str:

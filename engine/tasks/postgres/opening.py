@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from engine.plan.targets import is_embedded
 from engine.tasks.base import Notify
+from engine.tasks.postgres import ledger
 from engine.tasks.postgres.database import OLDEST, Database, open_connection, own_application
 from engine.tasks.postgres.embedded import Server, has_ended, start_server, stop_server
 from engine.tasks.postgres.guard import Guard, LockedElsewhere
@@ -24,6 +25,9 @@ from engine.tasks.postgres.refusing import in_plain_words
 _IDENTITY = """
 SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
 FROM pg_control_system()"""
+_WHERE = """
+SELECT current_database(), host(inet_server_addr()), current_user, current_setting('server_version'),
+       coalesce(inet_server_port()::text, current_setting('port'))"""
 _LOOK_S = 1.0
 _LEAVE_S = 5.0
 """How long a connection that is to be left may hold up the end of a run."""
@@ -40,12 +44,13 @@ class CannotOpen(Exception):
 @dataclass(slots=True)
 class _Opening:
     """`folder` is where embedded servers keep their data, and by what each database is known again. Of those
-    targets that were `worked_on` both are there."""
+    targets that were `worked_on` both are there. The others than `only_read` need a ledger."""
 
     run: str
     tasks: Sequence[str]
     folder: Path
     worked_on: Collection[str]
+    only_read: Collection[str]
     notify: Notify
     stack: AsyncExitStack
     databases: dict[str, Database] = field(default_factory=dict)
@@ -91,6 +96,10 @@ class _Opening:
             version = connection.info.server_version
             await _look_over(connection, version)
             self._recognise(name, await _identity(connection))
+            if name not in self.only_read and (problem := await ledger.problem(connection)):
+                raise _Unfit(problem)
+            where = await _where(connection)
+        self.notify(f"target `{name}`: {where}")
         remark = await check_pooling(partial(open_connection, conninfo, application))
         if remark:
             self.notify(f"target `{name}`: {remark}")
@@ -179,6 +188,14 @@ async def _identity(connection: "psycopg.AsyncConnection[Any]") -> str:
     return f"{row[0]}\n" if row else ""
 
 
+async def _where(connection: "psycopg.AsyncConnection[Any]") -> str:
+    """Which database this is, as the server itself tells. Of a conninfo nothing is shown."""
+    cursor = await connection.execute(_WHERE)
+    database, host, user, version, port = await cursor.fetchone() or ("", None, "", "", "")
+    at = f"host {host}" if host else "a socket"
+    return f"database {database} on {at}, port {port}, as user {user}, PostgreSQL {version}"
+
+
 @asynccontextmanager
 async def opened_databases(
     conninfos: Mapping[str, str],
@@ -189,14 +206,16 @@ async def opened_databases(
     notify: Notify,
     given_up: anyio.Event,
     worked_on: Collection[str] = (),
+    only_read: Collection[str] = (),
 ) -> AsyncIterator[Mapping[str, Database]]:
     """The databases of the targets, for as long as the block lasts.
 
     Of an `embedded` one the data lie in a folder of its name in `folder`, and have to be there if the run has
-    `worked_on` it. `notify` takes lines for the operator, and `given_up` ends the opening.
+    `worked_on` it. Those `only_read` need no ledger. `notify` takes lines for the operator, and `given_up`
+    ends the opening.
     Raises CannotOpen, and LockedElsewhere if another migration is all that is in the way."""
     async with AsyncExitStack() as stack:
-        opening = _Opening(run, tasks, folder, worked_on, notify, stack)
+        opening = _Opening(run, tasks, folder, worked_on, only_read, notify, stack)
         await _open_all(opening, conninfos, given_up)
         if opening.problems or given_up.is_set():
             locked = [f"{error}" for error in opening.locked]
