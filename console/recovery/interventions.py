@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 from console.look import one_line
+from console.recovery.heard import Asked
 from console.recovery.words import Line
 from console.underway import IN_TRANSACTION, PREPARED, aged, doing, who
 from engine.machine import events as ev
 from engine.machine.state import State
+from engine.plan.durations import format_duration
 from engine.plan.models import Task
 
 
@@ -44,8 +46,32 @@ _SAME_MOMENT_S = 1.0
 """Ages are measured on two clocks: so far apart the beginnings of one transaction may seem."""
 
 
-def offers(shown: Shown, state: State) -> tuple[Offer, ...]:
-    return (_cancel_own(shown, state), _cancel_theirs(shown), _end_theirs(shown))
+def offers(shown: Shown, state: State, asked: frozenset[Asked] = frozenset()) -> tuple[Offer, ...]:
+    """`asked` is what was asked for already, and is not offered once more."""
+    every = (_cancel_own(shown, state), _cancel_theirs(shown), _end_theirs(shown))
+    return tuple(_unless_asked(offer, shown, asked) for offer in every)
+
+
+def _unless_asked(offer: Offer, shown: Shown, asked: frozenset[Asked]) -> Offer:
+    if offer.action == "cancel_own":
+        ending = ("cancel_own", 0) in asked
+        return offer._replace(barred="asked for already: it is being ended") if ending else offer
+    if (offer.action, shown.blocker.pid) in asked:
+        return offer._replace(barred="asked for already: no end of it was seen yet")
+    return offer
+
+
+def what_waiting_does(shown: Shown, waited_s: float, patience_s: float, *, ending: bool) -> str:
+    """What comes of the attempt if nobody does anything, in a row: it has waited for `waited_s` without a
+    break, and goes on for `patience_s` in all at most. `ending`: an operator has it ended."""
+    action = shown.task.rollback if shown.wait.purpose == "rollback" else shown.task.run
+    if ending:
+        return "clears away what it left, once it gets the lock"
+    if not shown.wait.relation or (action and "CONCURRENTLY" in action.text.upper()):
+        return "it goes on waiting, however long that takes"
+    left = patience_s - waited_s
+    when = f"within {aged(left)}" if left >= 1 else "any moment"
+    return f"tries on; gives up {when} (lock_patience {format_duration(patience_s)})"
 
 
 def _cancel_own(shown: Shown, state: State) -> Offer:

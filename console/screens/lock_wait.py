@@ -15,7 +15,8 @@ from textual.widgets import Input, Static
 
 from console.look import STATUS, one_line
 from console.recovery.choices import CONFIRM_KEY
-from console.recovery.interventions import Offer, Shown, offers
+from console.recovery.heard import Heard
+from console.recovery.interventions import Offer, Shown, offers, what_waiting_does
 from console.recovery.widgets import Clipped, Confirm, Hint, Hints
 from console.run_view import RunView
 from console.underway import Branch, aged, came_of, culprits, doing, lock_wait, tree, waiting, what_for, who
@@ -69,6 +70,7 @@ class LockWaitDialog(ModalScreen[None]):
         super().__init__()
         self.view = view
         self.actor = actor or getpass.getuser()
+        self._heard_so_far = Heard()
         self._take(task)
 
     def _take(self, task: str) -> None:
@@ -149,8 +151,18 @@ class LockWaitDialog(ModalScreen[None]):
         return max(0.0, self.view.now_t - self._wait.t)
 
     @property
+    def _heard(self) -> Heard:
+        self._heard_so_far.listen(self.view.events)
+        return self._heard_so_far
+
+    @property
     def _offers(self) -> tuple[Offer, ...]:
-        return offers(self.shown, self.view.state)
+        return offers(self.shown, self.view.state, self._heard.asked(self.task_id))
+
+    @property
+    def _ending(self) -> bool:
+        """Whether our attempt is being ended, as an operator wanted."""
+        return ("cancel_own", 0) in self._heard.asked(self.task_id)
 
     @property
     def _offer(self) -> Offer | None:
@@ -164,7 +176,7 @@ class LockWaitDialog(ModalScreen[None]):
     def _show(self) -> None:
         offer = self._offer
         dialog, panel = self.query_one("#dialog"), self.query_one("#panel")
-        dialog.border_title = f"{self.task_id} {'waits no more' if self._over else what_for(self._wait)}"
+        dialog.border_title = f"{self.task_id} {self._situation()}"
         dialog.border_subtitle = self._others()
         dialog.set_class(offer is not None and offer.action != "cancel_own", "-dangerous")
         self.query_one("#ours", Static).update(self._ours())
@@ -194,6 +206,11 @@ class LockWaitDialog(ModalScreen[None]):
         asked = any(question.task == self.task_id for question in self.view.newest.questions.values())
         over = "A question is open about it." if asked else f"{self.task_id} waits for no lock any more."
         return " ".join(filter(None, (self._notice, over if self._over else "")))
+
+    def _situation(self) -> str:
+        if self._over:
+            return "waits no more"
+        return f"{'is being ended, and ' if self._ending else ''}{what_for(self._wait)}"
 
     def _ours(self) -> Content:
         status = self.view.state.tasks[self.task_id].status if self._over else TaskStatus.WAITING
@@ -225,7 +242,9 @@ class LockWaitDialog(ModalScreen[None]):
     def _rows(self) -> Content:
         if self._over:
             return Content("")
-        waits = "it goes on waiting and trying; nothing is changed"
+        since, patience_s = self._heard.since(self.task_id), self.view.plan.defaults.lock_patience
+        waited_s = 0.0 if since is None else max(0.0, self.view.now_t - since)
+        waits = what_waiting_does(self.shown, waited_s, patience_s, ending=self._ending)
         rows = [_row("esc", "wait on", waits, "back")]
         for offer in self._offers:
             action = "" if offer.barred else f"pick('{offer.action}')"

@@ -325,6 +325,49 @@ def test_an_attempt_that_was_ended_leads_to_its_question() -> None:
     at(act)
 
 
+def test_while_our_attempt_is_being_ended_that_is_said_and_not_offered_again() -> None:
+    async def act(table: Table) -> None:
+        made = {"attempt": 1, "action": "cancel_own"}
+        table.scene.tell(ev.InterventionMade, **made, actor="ana", on_seq=1)
+        table.scene.tell(ev.InterventionEnded, **made, done=True, detail="it is being ended")
+        await table.look()
+        assert table.title == "backfill-customers is being ended, and waits for a lock on orders"
+        rows = said(table.pilot, "#offers")
+        assert "wait on           clears away what it left, once it gets the lock" in rows
+        await table.press("c")
+        assert not table.asked
+        assert table.notice == "Not possible: asked for already: it is being ended."
+        await table.press("t")
+        assert table.asked, "what it waits for to clear away can still be taken out of its way"
+
+    at(act)
+
+
+def test_what_was_asked_for_is_offered_again_once_it_is_known_not_to_have_worked() -> None:
+    async def act(table: Table) -> None:
+        made = {"attempt": 1, "action": "terminate_backend", "pid": HOLDER.pid}
+        table.scene.tell(ev.InterventionMade, **made, actor="ana", on_seq=1)
+        await table.press("t")
+        assert table.notice == "Not possible: asked for already: no end of it was seen yet."
+        table.scene.tell(ev.InterventionEnded, **made, done=False, detail="it has not ended")
+        await table.press("t")
+        assert table.asked
+
+    at(act)
+
+
+@pytest.mark.parametrize(
+    ("after", "gives_up"), [(0.0, "within 1m24s"), (60.0, "within 24s"), (600.0, "any moment")]
+)
+def test_it_tells_when_our_attempt_gives_up(after: float, gives_up: str) -> None:
+    async def act(table: Table) -> None:
+        table.scene.blocked_by(HOLDER, after=after)  # another try: the patience is that of all of them
+        await table.look()
+        assert f"tries on; gives up {gives_up} (lock_patience 2m)" in said(table.pilot, "#offers")
+
+    at(act)
+
+
 # -- whom nothing is done to -----------------------------------------------------------------------
 
 
