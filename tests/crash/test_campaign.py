@@ -16,7 +16,7 @@ def test_nothing_is_lost_and_nothing_runs_twice_wherever_engines_are_killed(stor
         "-m",
         "tests.crash.campaign",
         "--size",
-        "7",
+        "4",
         "--workers",
         "1",
         "--only",

@@ -44,7 +44,7 @@ def told(world: World) -> Iterator[World]:
         raise
 
 
-@runs(100)
+@runs(50)
 @given(chance)
 def test_whatever_happens_the_run_ends_or_asks_and_can_still_be_completed(rng: Random) -> None:
     with told(any_world(rng)) as world:
@@ -53,7 +53,7 @@ def test_whatever_happens_the_run_ends_or_asks_and_can_still_be_completed(rng: R
         bring_to_completion(world)
 
 
-@runs(30)
+@runs(15)
 @given(chance)
 def test_the_same_reports_make_the_same_events(rng: Random) -> None:
     with told(any_world(rng)) as world:

@@ -90,7 +90,7 @@ def _fits(need: Task, task: Task) -> bool:
     return need.wave is None and not need.needs if task.wave else need.wave is None
 
 
-@runs(120)
+@runs(60)
 @given(chance)
 def test_a_run_goes_on_under_any_plan_that_may_be_accepted(rng: Random) -> None:
     world = any_world(rng)

@@ -42,11 +42,18 @@ async def shop(database: Database) -> AsyncIterator[Connect]:
         yield make
 
 
+_WAITED_FOR = """
+SELECT 1 FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) AND state = 'idle in transaction'
+"""
+"""Who only looks is waited for, too, by a concurrent build: as long as the look takes."""
+
+
 async def waits_for_lock(database: Database, connection: Connection) -> None:
+    """Returns once the connection waits for a transaction that somebody has left open."""
+
     async def look() -> bool:
-        query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
-        rows = await database.look(query, (connection.info.backend_pid,))
-        return bool(rows and rows[0][0])
+        rows = await database.look(_WAITED_FOR, (connection.info.backend_pid,))
+        return bool(rows)
 
     await eventually(look)
 

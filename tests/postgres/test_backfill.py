@@ -322,12 +322,14 @@ async def _said(made: Job, text: str) -> bool:
 
 OTHERS_WAIT = """
 CREATE FUNCTION others_wait(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
-  WHILE nextval('tries') = 1 AND NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+  WHILE nextval('tries') = 1 AND NOT EXISTS (
+    SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))
+  ) LOOP
     PERFORM setval('tries', 1, false), pg_sleep(0.01);
   END LOOP;
   RETURN $1;
 END $$"""
-"""The first time it is called it returns once somebody waits for a lock; then at once."""
+"""The first time it is called it returns once somebody waits for its session; then at once."""
 
 
 async def test_a_deadlock_is_tried_again(backfill: Backfill, conninfo: str, sql: Sql) -> None:

@@ -60,6 +60,16 @@ class Drill:
                         return event
                 await self._news.wait()
 
+    async def next_of(self, *kinds: type[ev.Event]) -> Any:
+        """The first event of these kinds that comes from now on."""
+        known = len(self.events)
+        with anyio.fail_after(30):
+            while True:
+                for event in self.events[known:]:
+                    if isinstance(event, kinds):
+                        return event
+                await self._news.wait()
+
     def of(self, kind: type[ev.Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 

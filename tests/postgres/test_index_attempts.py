@@ -119,10 +119,11 @@ async def test_a_build_for_which_others_are_waited_for_shows_whom(
         group.start_soon(under.carry_out, made)
 
         async def told() -> bool:
-            return bool(job.heard.progress and job.heard.lock_waits)
+            details = [each.detail for each in job.heard.progress]
+            waited = any("waiting for old snapshots: pid " in detail for detail in details)
+            return waited and any(wait.blockers for wait in job.heard.lock_waits)
 
         await eventually(told)
-        assert "waiting for old snapshots: pid " in job.heard.progress[-1].detail
         [blocker] = job.heard.lock_waits[-1].blockers
         assert (blocker.pid, blocker.application) == (holder.info.backend_pid, "holder")
         await holder.rollback()

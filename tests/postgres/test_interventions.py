@@ -62,9 +62,25 @@ def decided(wait: ev.LockWaitChanged, action: ev.Intervention, **fields: Any) ->
     return rep.Intervene(**{**known, "actor": "ann", "reason": "lunch", "on_seq": wait.seq, **fields})
 
 
+async def waiting(drill: Drill) -> ev.LockWaitChanged:
+    """What was told last of the wait, once somebody is in its way."""
+    while not (told := drill.of(ev.LockWaitChanged)) or not told[-1].blockers:
+        await drill.next_of(ev.LockWaitChanged)
+    newest: ev.LockWaitChanged = told[-1]
+    return newest
+
+
+async def make(drill: Drill, report: Report, action: ev.Intervention) -> None:
+    """Decide anew as often as the wait has changed before the engine heard of the decision."""
+    answer = None
+    while not isinstance(answer, ev.InterventionMade):
+        report(decided(await waiting(drill), action))
+        answer = await drill.next_of(ev.InterventionMade, ev.InterventionRefused)
+
+
 async def test_ending_the_connection_that_blocks_a_task_lets_it_go_on(tmp_path: Path, conninfo: str) -> None:
     async def act(drill: Drill, report: Report) -> None:
-        report(decided(await drill.told(ev.LockWaitChanged), "terminate_backend"))
+        await make(drill, report, "terminate_backend")
 
     state, drill = await run_beside(tmp_path, conninfo, act)
     assert state.status == "completed"
@@ -95,7 +111,7 @@ async def test_what_is_not_as_it_was_shown_is_left_alone(tmp_path: Path, conninf
         assert (
             await drill.ask(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {wait.blockers[0].pid}") == 1
         )
-        report(decided(wait, "cancel_backend"))
+        await make(drill, report, "cancel_backend")
         ended = await drill.told(ev.InterventionEnded)
         assert not ended.done
         assert "runs no statement that could be cancelled" in ended.detail

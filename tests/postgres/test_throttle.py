@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -151,7 +152,14 @@ def pair() -> Iterator[tuple[Server, Server]]:
     """A server and its standby, where its own user may reach it."""
     folder = Path(tempfile.mkdtemp(prefix="wesley-pair-"))
     folder.chmod(0o711)
+    with ExitStack() as ending:
+        ending.callback(rmtree, folder)
+        yield _pair(folder, ending)
+
+
+def _pair(folder: Path, ending: ExitStack) -> tuple[Server, Server]:
     first = start_server(folder / "first", FAST)
+    ending.callback(stop_server, first)
     account = programs.server_account()
     (folder / "second").mkdir(mode=0o700)
     account.give(folder / "second")
@@ -162,10 +170,8 @@ def pair() -> Iterator[tuple[Server, Server]]:
     for left in (folder / "second").glob(".s.PGSQL*"):
         left.unlink()
     second = start_server(folder / "second", FAST)
-    yield first, second
-    stop_server(second)
-    stop_server(first)
-    rmtree(folder)
+    ending.callback(stop_server, second)
+    return first, second
 
 
 async def test_a_standby_that_lags_behind_holds_back_and_one_that_is_gone_does_not(

@@ -8,7 +8,7 @@ import anyio
 Found = TypeVar("Found")
 
 
-async def eventually(look: Callable[[], Awaitable[Found | None]], within_s: float = 10.0) -> Found:
+async def eventually(look: Callable[[], Awaitable[Found | None]], within_s: float = 30.0) -> Found:
     """The first answer of `look` that is true. Raises TimeoutError if there is none `within_s` seconds."""
     with anyio.fail_after(within_s):
         while not (found := await look()):  # noqa: ASYNC110  # no event comes out of the server
