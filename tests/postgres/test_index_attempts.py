@@ -14,7 +14,7 @@ from engine.tasks.postgres import indexes
 from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.executor import PostgresExecutor
 from engine.tasks.postgres.subjects import BUILDER
-from tests.postgres.attempts import carry_out, nobody_left, waits
+from tests.postgres.attempts import busy, carry_out, nobody_left, waits
 from tests.postgres.building import Connect, Connection, held_up, interrupted, shop, there
 from tests.postgres.conftest import MakeJob
 from tests.postgres.cutting import Line, through
@@ -55,7 +55,7 @@ async def test_a_unique_violation(database: Database, connect: Connect, job: Mak
     assert isinstance(outcome, Failed)
     assert (outcome.failure_class, outcome.sqlstate) == (FailureClass.PERMANENT, "23505")
     assert outcome.effect == "none"
-    assert outcome.reason.endswith("the invalid index public.orders_note that it left was dropped")
+    assert outcome.reason.endswith("the invalid index public.orders_note was dropped")
     assert await there(database) == {}
     assert await nobody_left(database, made)
 
@@ -79,7 +79,7 @@ async def test_what_is_left_is_looked_for_by_the_search_path_that_the_task_has_s
     await tenant.execute("INSERT INTO tenant.orders SELECT * FROM public.orders")
     outcome = await carry_out(job(TENANT))
     assert isinstance(outcome, Failed)
-    assert outcome.reason.endswith("the invalid index tenant.i that it left was dropped")
+    assert outcome.reason.endswith("the invalid index tenant.i was dropped")
     assert await there(database) == {"i": False}, "the other one is none of the task's business"
 
 
@@ -164,7 +164,7 @@ async def test_an_attempt_that_is_ended(
     assert isinstance(outcome, Cancelled if how == "stop" else Failed)
     assert isinstance(outcome, Cancelled | Failed)
     assert outcome.effect == "none"
-    assert outcome.reason.endswith("the invalid index public.orders_note that it left was dropped")
+    assert outcome.reason.endswith("the invalid index public.orders_note was dropped")
     assert await there(database) == {}
     assert await nobody_left(database, made)
 
@@ -181,6 +181,30 @@ async def test_an_attempt_that_is_ended_while_the_table_is_held(
             made.stop.set()
     assert isinstance(under.outcome, Cancelled)
     assert under.outcome.effect == "unknown"
+    assert "DROP INDEX CONCURRENTLY public.orders_note" in under.outcome.reason
+    assert await there(database) == {"orders_note": False}
+    await holder.rollback()
+    assert isinstance(await carry_out(job(BUILD, attempt=2)), Succeeded)
+    assert await there(database) == {"orders_note": True}
+
+
+@pytest.mark.parametrize("way", ["stop", "give_up"])
+async def test_an_attempt_that_is_ended_while_it_clears_an_earlier_index_away_names_that(
+    database: Database, connect: Connect, holder: Connection, job: MakeJob, way: str
+) -> None:
+    await holder.execute(WRITE)
+    await interrupted(database, await connect("killed"), BUILD)
+    under, made = Under(), job(BUILD, grace_s=0.2)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(under.carry_out, made)
+            await busy(database, made, "DROP INDEX")
+            getattr(made, way).set()
+    assert isinstance(under.outcome, Cancelled if way == "stop" else Failed)
+    assert isinstance(under.outcome, Cancelled | Failed)
+    assert under.outcome.effect == "unknown"
+    assert "it was at making way for statement 1 of 1" in under.outcome.reason
+    assert "the invalid index public.orders_note is still there" in under.outcome.reason
     assert "DROP INDEX CONCURRENTLY public.orders_note" in under.outcome.reason
     assert await there(database) == {"orders_note": False}
     await holder.rollback()

@@ -62,7 +62,7 @@ async def test_a_unique_violation_leaves_no_invalid_index(
 
     assert await there(database) == {}
     assert cleaned.clean
-    assert cleaned.said == "the invalid index public.orders_note that it left was dropped"
+    assert cleaned.said == "the invalid index public.orders_note was dropped"
 
 
 async def test_a_build_whose_backend_was_killed_leaves_no_invalid_index(

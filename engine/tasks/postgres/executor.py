@@ -165,7 +165,11 @@ class _Attempt:
                 lambda: kept.record(self._job, part, len(self._parts)), self._intent(part)
             )
             return
-        prepared = await indexes.prepare(self._session.connection, self._database, statement)
+        try:
+            prepared = await indexes.prepare(self._session.connection, self._database, statement)
+        except (psycopg.Error, EndedError):
+            await self._clean_up(part, None)
+            raise
         if prepared.said:
             self._session.note(prepared.said)
         if not prepared.needed:
@@ -206,7 +210,7 @@ class _Attempt:
             limit_locks=limit_locks,
         )
 
-    async def _clean_up(self, part: Part, prepared: Prepared) -> None:
+    async def _clean_up(self, part: Part, prepared: Prepared | None) -> None:
         self._session.heed()
         cleaned = await indexes.clean_up(
             self._database,

@@ -67,12 +67,13 @@ async def clean_up(
     statement: "Statement",
     job: Job,
     application: str,
-    prepared: Prepared,
+    prepared: Prepared | None,
     *,
     settings: Sequence[str] = (),
     ended: bool = False,
 ) -> CleanedUp:
-    """Drop, concurrently and on a connection of its own named `application`, what a failed statement left.
+    """Drop, concurrently and on a connection of its own named `application`, what a failed statement left;
+    or what an earlier one had left, if it was `prepare` that failed, and nothing is `prepared`.
 
     Waits no longer than `job.lock_patience_s`, and no longer than `job.grace_s` where the attempt was `ended`
     rather than failed, or is to end meanwhile; for whom, `job.lock_wait` hears. What cannot be dropped now is
@@ -158,11 +159,14 @@ async def _either(*events: anyio.Event) -> None:
             waiting.start_soon(wait, event)
 
 
-async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared, limits: _Limits) -> CleanedUp:
+async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared | None, limits: _Limits) -> CleanedUp:
     said: list[str] = []
     try:
         for index in await subject.left(site) if subject.sweeps else []:
             said.append(await _swept(site, index, limits))
+        if prepared is None:
+            still = subject.sweeps and await subject.left(site)
+            return CleanedUp(clean=not still, said="; ".join(said))
         after = await subject.state(site)
     except psycopg.Error as error:
         said.append(f"what it left could not be looked for: {told(error)}")
@@ -174,7 +178,7 @@ async def _cleaned_up(site: Site, subject: Subject, prepared: Prepared, limits: 
 
 
 async def _swept(site: Site, index: Found, limits: _Limits) -> str:
-    """Drop what a failed statement has left, and say how that went."""
+    """Drop what a statement has left half done, and say how that went."""
     if at_work := await site.at_work(index):
         return f"index {index.name} is invalid, and {at_work} still works on it"
     blockers: list[Backend] = []
@@ -188,13 +192,13 @@ async def _swept(site: Site, index: Found, limits: _Limits) -> str:
             problem = error
         beside.cancel_scope.cancel()
     if problem is None:
-        return f"the invalid index {index.name} that it left was dropped"
+        return f"the invalid index {index.name} was dropped"
     if site.connection.closed:
         raise problem
     who = catalog.who(site.database, blockers)
     why = f"others had not let go of its table in time ({who})" if who else told(problem)
     return (
-        f"the invalid index {index.name} that it left is still there: {why}. {COST}; "
+        f"the invalid index {index.name} is still there: {why}. {COST}; "
         f"the next attempt drops it, or do it yourself: DROP INDEX CONCURRENTLY {index.name}"
     )
 
