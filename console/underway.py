@@ -7,13 +7,12 @@ from console.look import one_line, rounded
 from engine.machine import events as ev
 from engine.machine.state import State, TaskState, Underway
 from engine.machine.transitions import SETTLED, TaskStatus
+from engine.machine.underway import rate
 from engine.plan.durations import format_duration
 
 PREPARED = "prepared transaction"
 IN_TRANSACTION = "idle in transaction"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_LATELY_S = 3.0
-"""Seconds of progress below which a rate is a guess."""
 
 
 # -- waits for locks ---------------------------------------------------------------------------------
@@ -161,14 +160,6 @@ def counted(told: ev.TaskProgressed) -> str:
     if told.total is None or told.done >= told.total:
         return f"{told.done:,} {told.unit}"
     return f"{told.done:,} of about {told.total:,} {told.unit}"
-
-
-def rate(underway: Underway) -> float | None:
-    """Units a second, since the first that was told of what is counted now; None while that is a guess."""
-    first, last = underway.progress_from, underway.progress
-    if first is None or last is None or last.t - first.t < _LATELY_S or last.done <= first.done:
-        return None
-    return (last.done - first.done) / (last.t - first.t)
 
 
 def pace_words(underway: Underway) -> str:

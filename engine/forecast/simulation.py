@@ -21,6 +21,7 @@ from engine.machine.decisions import standing_answer
 from engine.machine.events import Event, Purpose
 from engine.machine.state import State, TaskState
 from engine.machine.transitions import RunStatus, TaskStatus
+from engine.machine.underway import left_s
 from engine.plan.models import Plan, Task, expected_duration
 
 Outcomes = Callable[[Task, int, Purpose], tuple[float, rep.Report]]
@@ -94,8 +95,9 @@ class Simulation:
         heapq.heappush(self._due, (due_t, next(self._order), report))
 
     def take_up(self) -> None:
-        """Carry on from a state in mid-run: what is in flight needs the rest of its expected time and
-        succeeds, waits end when they were due, and what is being looked into turns out to be done."""
+        """Carry on from a state in mid-run: what is in flight needs the rest of its expected time (a
+        backfill the time that it tells itself) and succeeds, waits end when they were due, and what is being
+        looked into turns out to be done."""
         state = self.state
         self._wind_timer()
         undoing = state.rollback.running if state.rollback else ""
@@ -106,7 +108,9 @@ class Simulation:
             last = task.last
             if task.status is TaskStatus.RUNNING and last:
                 takes, report = self._outcomes(self._tasks[task.id], last.number, "run")
-                self.schedule(max(last.started_t + takes - self._t, 0.0), report)
+                left = self._left_as_told(task)
+                rest = max(last.started_t + takes - self._t, 0.0) if left is None else left
+                self.schedule(rest, report)
             elif task.status is TaskStatus.WAITING and task.id in state.lanes:
                 checkpoints.hold_again(self.machine, task.id)
                 self._answer(self.machine.step.commands[-1])
@@ -127,6 +131,13 @@ class Simulation:
         # as it is told anything. These two reports say nothing new, each where the other would.
         paused = state.operator_pause is not None
         self.report(rep.TimerFired(key=checkpoints.TIMER) if paused else rep.Continue(actor="preview"))
+
+    def _left_as_told(self, task: TaskState) -> float | None:
+        """What a backfill in flight still needs by its own account. Of what else tells how far it is, that is
+        one phase of several."""
+        if self._tasks[task.id].run.kind != "backfill":
+            return None
+        return left_s(task.underway, self._t)
 
     def _wind_timer(self) -> None:
         """The next checkpoint by time is due when it would have been elsewhere. A run that is held winds its

@@ -50,11 +50,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Underway(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the attempt in flight (or the last one) at a task, or at its rollback, has told of itself so far:
-    the newest event of each kind. A rate is the difference of `progress` and `progress_from`."""
+    the newest event of each kind. A rate is the difference of `progress` and `progress_from`, which lies only
+    a little while back; `progress_next` is what takes its place in time."""
 
     intent: CommitIntended | None = None
     """Kept from attempt to attempt: the next one has to know what an earlier one may have brought about."""
     progress_from: TaskProgressed | None = None
+    progress_next: TaskProgressed | None = None
     progress: TaskProgressed | None = None
     lock_wait: LockWaitChanged | None = None
     """None as soon as nothing blocks it any more."""

@@ -12,10 +12,15 @@ from msgspec.structs import replace
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
-from engine.machine.state import State, TaskState
+from engine.machine.state import State, TaskState, Underway
 
 if TYPE_CHECKING:
     from engine.machine.core import Machine
+
+RECENT_S = 20.0
+"""Seconds, at the least, that a rate is taken over once there are as many: it is to follow what changes."""
+_LATELY_S = 3.0
+"""Seconds of progress below which a rate is a guess."""
 
 Telling = rep.CommitIntended | rep.Progressed | rep.LockWaitSeen
 
@@ -28,10 +33,16 @@ def _commit_intended(task: TaskState, event: ev.CommitIntended) -> None:
 
 
 def _task_progressed(task: TaskState, event: ev.TaskProgressed) -> None:
-    first = task.underway.progress_from
+    told = task.underway
+    first, following = told.progress_from, told.progress_next
     # What is counted may change on the way (the phases of an index build): a rate is one of the same thing.
+    # Time for which it was held back is no part of it.
     same = first and (first.unit, first.total) == (event.unit, event.total) and event.done >= first.done
-    task.underway = replace(task.underway, progress=event, progress_from=first if same else event)
+    if not same or not following or (told.progress and told.progress.held):
+        first = following = event
+    elif event.t - following.t >= RECENT_S:
+        first, following = following, event
+    task.underway = replace(told, progress=event, progress_from=first, progress_next=following)
 
 
 def _lock_wait_changed(task: TaskState, event: ev.LockWaitChanged) -> None:
@@ -46,6 +57,8 @@ def _intervened(
 
 def _task_adjusted(task: TaskState, event: ev.TaskAdjusted) -> None:
     task.adjusted = event
+    told = task.underway.progress
+    task.underway = replace(task.underway, progress_from=told, progress_next=told)  # its pace is another now
 
 
 def ended(task: TaskState) -> None:
@@ -72,6 +85,23 @@ EFFECTS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.InterventionRefused: _of_task(_intervened),
     ev.TaskAdjusted: _of_task(_task_adjusted),
 }
+
+
+def rate(underway: Underway) -> float | None:
+    """Units a second of what is counted now, as it went lately; None while that is a guess."""
+    first, last = underway.progress_from, underway.progress
+    if first is None or last is None or last.t - first.t < _LATELY_S or last.done <= first.done:
+        return None
+    return (last.done - first.done) / (last.t - first.t)
+
+
+def left_s(underway: Underway, now_t: float) -> float | None:
+    """Seconds from `now_t` until all that is counted is done, at the present rate; None while that is a
+    guess, and while it is held back."""
+    told, speed = underway.progress, rate(underway)
+    if told is None or speed is None or told.total is None or told.held:
+        return None
+    return max((told.total - told.done) / speed - (now_t - told.t), 0.0)
 
 
 # -- the rules -----------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from console.underway import (
     lock_wait,
     pace_words,
     progress_words,
-    rate,
     tree,
     wait_words,
     waiting,
@@ -20,6 +19,7 @@ from console.underway import (
 )
 from engine.machine import events as ev
 from engine.machine.state import Underway
+from engine.machine.underway import rate
 from tests.console import fixtures
 from tests.console.fixtures import HOLDER, QUEUED, START
 

@@ -13,7 +13,7 @@ from engine.machine import reports as rep
 from engine.machine.metrics import metrics
 from engine.machine.state import State
 from engine.plan.load import load_plan
-from engine.plan.models import FailureClass, Plan, PolicyName, Task
+from engine.plan.models import Action, Backfill, FailureClass, Plan, PolicyName, Task
 from tests.machine.chance import any_world, anything_happens
 from tests.machine.ledger import Ledger, snapshot
 from tests.machine.plans import plan, task
@@ -124,6 +124,20 @@ def test_what_is_in_flight_needs_the_rest_of_its_time() -> None:
     simulation = Simulation(world.plan, state=world.state)
     simulation.take_up()
     assert simulation.run().finished_t == 15.0
+
+
+@pytest.mark.parametrize(("fills", "finished_t"), [(True, 40 + 10 + 5), (False, 100 + 5)])
+def test_a_backfill_in_flight_needs_the_time_that_it_tells_itself(fills: bool, finished_t: float) -> None:
+    first = task("a", duration=100.0)
+    if fills:
+        backfill = Backfill(table="orders", key="id", sql="UPDATE orders …")
+        first = first.model_copy(update={"run": Action(backfill=backfill, on="app")})
+    world = World(plan(first, task("b", "a", duration=5.0)))
+    for world.t, done in ((0.0, 0), (40.0, 800)):
+        world.report(rep.Progressed(task="a", attempt=1, done=done, total=1000, unit="rows"))
+    simulation = Simulation(world.plan, state=world.state)
+    simulation.take_up()
+    assert simulation.run().finished_t == finished_t
 
 
 def test_a_barrier_whose_checkpoint_is_being_written_opens() -> None:

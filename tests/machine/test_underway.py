@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from engine.machine import commands as cmd
 from engine.machine import events as ev
 from engine.machine import reports as rep
+from engine.machine.underway import left_s, rate
 from engine.plan.models import Action, Backfill, FailureClass, Plan
 from tests.machine.plans import plan, task
 from tests.machine.world import World
@@ -109,6 +110,39 @@ def test_a_rate_is_one_of_the_same_thing(run: Asking) -> None:
     assert tell(950, unit="tuples") == (950, 950)
     assert tell(990, unit="tuples", held="replication lag 12s") == (950, 990)
     assert tell(5, unit="tuples") == (5, 5)
+
+
+def telling(run: Asking, *told: tuple[float, int], task: str = "b", held: str = "") -> float | None:
+    """The rate after `told`: rows that are done, each at its moment."""
+    for run.t, done in told:
+        run.report(rep.Progressed(task=task, attempt=1, done=done, total=10_000, unit="rows", held=held))
+    return rate(run.state.tasks[task].underway)
+
+
+def test_a_rate_follows_what_has_changed_lately(run: Asking) -> None:
+    assert telling(run, (0, 0), (2, 200)) is None, "too soon to tell"
+    assert telling(run, *((t, 100 * t) for t in range(3, 61))) == 100
+    slower = [(t, 6000 + 10 * (t - 60)) for t in range(61, 102)]
+    assert telling(run, *slower) == 10
+
+
+def test_a_rate_leaves_out_the_time_for_which_it_was_held_back(run: Asking) -> None:
+    assert telling(run, (0, 0), (10, 1000)) == 100
+    assert telling(run, (10, 1000), held="replication lag 12s") == 100
+    assert left_s(run.state.tasks["b"].underway, 10.0) is None
+    assert telling(run, (500, 1000)) is None
+    assert telling(run, (510, 2000)) == 100
+    assert left_s(run.state.tasks["b"].underway, 510.0) == 80
+    assert left_s(run.state.tasks["b"].underway, 530.0) == 60
+    assert left_s(run.state.tasks["b"].underway, 999.0) == 0
+
+
+def test_a_rate_begins_anew_when_an_operator_has_changed_the_pace(run: Asking) -> None:
+    run.succeed("a")
+    assert telling(run, (10, 0), (20, 1000), task="c") == 100
+    run.report(rep.Adjust(task="c", batch=50, actor="ann"))
+    assert rate(run.state.tasks["c"].underway) is None
+    assert telling(run, (30, 1100), task="c") == 10
 
 
 def test_an_intent_goes_on_once_and_only_while_its_attempt_is_in_flight(run: Asking) -> None:
