@@ -29,6 +29,12 @@ class Clipped(Static):
             self.whole = whole
             self._clip()
 
+    def allow(self, rows: int) -> None:
+        """Let there be so many rows from now on."""
+        if rows != self._rows:
+            self._rows = rows
+            self._clip()
+
     def on_resize(self) -> None:
         self._clip()
 

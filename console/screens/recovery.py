@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.highlight import highlight
+from textual.message import Message
 from textual.widgets import Static
 
 from console.look import CRITICAL, STATUS, Mark, one_line, plural
@@ -15,7 +17,7 @@ from console.recovery.choices import Choice, choices_for, place, wanted
 from console.recovery.dialog import DecisionDialog
 from console.recovery.facts import Case, capture, in_full, output_of, told_of, where
 from console.recovery.foresight import Foresee, foresee
-from console.recovery.widgets import Fact, Hint
+from console.recovery.widgets import Clipped, Fact, Hint
 from console.recovery.words import meaning, others
 from console.run_view import RunView
 from console.screens.output import OutputScreen
@@ -38,8 +40,12 @@ _STATUS: dict[About, TaskStatus] = {
     "rollback_step": TaskStatus.ROLLING_BACK,
     "rollback_scope": TaskStatus.FAILED,
 }
+_ERRORS = ("error", "in doubt")
+"""The labels of what the question is about."""
 _LANGUAGES = {"sql": "sql", "backfill": "sql", "shell": "bash"}
 _ATTEMPTS_SHOWN = 3
+_ERROR_ROWS = 3
+"""Rows of the error, where there are none to spare."""
 _TAIL = 200
 """Lines of output in the dialog; all of it is a key away."""
 
@@ -47,8 +53,12 @@ _TAIL = 200
 class Tail(VerticalScroll):
     """Shows the end of what is in it, whatever room there is."""
 
+    class Resized(Message):
+        """It has other room than before."""
+
     def on_resize(self) -> None:
         self.scroll_end(animate=False)
+        self.post_message(self.Resized())
 
 
 class RecoveryDialog(DecisionDialog):
@@ -115,11 +125,23 @@ class RecoveryDialog(DecisionDialog):
         case = self.case
         yield Static(_title(case), classes="title")
         yield Static(_standing(case), classes="title", id="standing")
-        yield from (Fact(label, value) for label, value in _facts(case, self.view.state) if value)
+        for label, value in _facts(case, self.view.state):
+            if value:
+                yield Fact(label, value, classes="error" if label in _ERRORS else "")
         tail = output_of(case)
         with Tail(id="tail", can_focus=False) as shown:
             shown.border_title = f" output, {plural(len(tail), 'line')} " if tail else " no output "
             yield Static(Content("\n".join(tail[-_TAIL:])))
+
+    @on(Tail.Resized)
+    def _give_free_rows(self) -> None:
+        """What the output leaves free goes to the error, as far as that is cut short."""
+        facts, tail = self.query_one("#facts"), self.query_one(Tail)
+        error = self.query_one(".error .value", Clipped)
+        taken = sum(each.outer_size.height for each in facts.children if each.display and each is not tail)
+        output = tail.query_one(Static).outer_size.height + tail.gutter.height
+        free = facts.content_size.height - taken - output
+        error.allow(max(_ERROR_ROWS, error.size.height + free))
 
     # -- keys ----------------------------------------------------------------------------------------
 
@@ -190,7 +212,7 @@ def _standing(case: Case) -> Content:
 def _facts(case: Case, state: State) -> Iterator[tuple[str, Content | str]]:
     undoing = case.purpose == "rollback"
     yield (
-        "in doubt" if case.in_doubt else "error",
+        _ERRORS[case.in_doubt],
         Content.styled(case.error, f"${_mark(case).colour}" if case.in_doubt else "bold $error"),
     )
     decided = wanted(state, case.question)
