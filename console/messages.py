@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from textual.message import Message
 
+from engine.machine.events import Event
+
 
 @runtime_checkable
 class Refreshable(Protocol):
@@ -36,6 +38,14 @@ class OutputRequested(Message):
         super().__init__()
         self.task_id = task_id
         self.attempt = attempt
+
+
+class EventRequested(Message):
+    """The operator asks for all of an event."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
 
 
 class LineRequested(Message):

@@ -1,5 +1,6 @@
 """Events in words: one calm sentence for each kind, on screens and in plain output alike."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +9,9 @@ from console.underway import adjusted_words, counted, intervention, wait_words
 from engine.machine import events as ev
 from engine.machine.transitions import TRANSITIONS, RunStatus, TaskStatus
 from engine.plan.durations import format_duration
+from engine.tasks.sanitise import sanitise
 
+_FULL_WIDTH = 72
 _NAMED = 3
 """So many tasks of a list are named; the others are counted."""
 
@@ -16,6 +19,18 @@ _NAMED = 3
 def sentence(event: ev.Event) -> str:
     """What happened, in one line that is safe on any screen."""
     return one_line(_WORDS[type(event)](event))
+
+
+def in_full(event: ev.Event) -> list[str]:
+    """When and what happened, and what the attempt said at its end, in lines that need no scrolling sideways
+    on 80 columns; safe on any screen."""
+    said = sanitise(getattr(event, "tail", "")).rstrip("\n").splitlines()
+    return [
+        f"{event.at:%Y-%m-%d %H:%M:%S} UTC · {event.kind}",
+        "",
+        *textwrap.wrap(sentence(event), _FULL_WIDTH, break_on_hyphens=False),
+        *(["", "It said:", *said] if said else []),
+    ]
 
 
 def mark_of(event: ev.Event) -> Mark:

@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from console.export import Export
 from console.look import plural
-from console.messages import LineRequested, MomentSelected, TaskSelected
+from console.messages import EventRequested, LineRequested, MomentSelected, TaskSelected
 from console.panels.canvas import Canvas, joined
 from console.panels.event_filter import GROUPS, EventFilter
 from console.run_view import RunView
@@ -25,9 +25,9 @@ _BOOKKEEPING = (ev.TaskReady, ev.RollbackStepStarted, ev.QuestionWithdrawn)
 class EventsPanel(Canvas, panel="events"):
     HELP = f"""The events of the run, newest at the bottom.
 
-**↑ ↓** choose an event, **enter** goes to its task (and, when looking back, to its moment), **end** follows
-the newest again. **f** filters: by words, and by groups ({", ".join(GROUPS)}); **t** shows those of the
-selected task only. How far tasks are is shown only where **progress** is asked for."""
+**↑ ↓** choose an event, **enter** goes to its task (and, when looking back, to its moment), **v** shows all
+of it, **end** follows the newest again. **f** filters: by words, and by groups ({", ".join(GROUPS)}); **t**
+shows those of the selected task only. How far tasks are is shown only where **progress** is asked for."""
     DEFAULT_CSS = """
     EventsPanel { overflow: hidden scroll; }
     """
@@ -39,6 +39,7 @@ selected task only. How far tasks are is shown only where **progress** is asked 
         Binding("home", "oldest", "Oldest", show=False),
         Binding("end", "newest", "Newest", show=False),
         Binding("enter", "go", "Go to the task", show=False),
+        Binding("v", "whole", "Whole event", show=False, tooltip="All of the chosen event, or of the newest"),
         Binding("f", "filter", "Filter", show=False, tooltip="Show only some of the events"),
         Binding("t", "only_task", "Task only", show=False, tooltip="Those of the selected task, and back"),
     ]
@@ -122,6 +123,11 @@ selected task only. How far tasks are is shown only where **progress** is asked 
         if self.chosen is None:
             raise SkipAction  # nothing is chosen: enter means what it means elsewhere
         self._go(self.chosen)
+
+    def action_whole(self) -> None:
+        line = self._newest if self.chosen is None else self.chosen
+        if line >= 0:
+            self.post_message(EventRequested(self.view.events[self._lines[line]]))
 
     def on_click(self, event: ui.Click) -> None:
         offset = event.get_content_offset(self)

@@ -4,11 +4,12 @@ from textual import on
 from textual.screen import Screen
 
 from console.export import Export, Exportable, copy
-from console.messages import LineRequested, OutputRequested
+from console.messages import EventRequested, LineRequested, OutputRequested
 from console.run_view import RunView
 from console.screens.line import LineScreen
 from console.screens.output import OutputScreen
 from console.screens.saving import SaveDialog
+from console.sentences import in_full
 
 
 class PanelScreen(Screen[None]):
@@ -32,6 +33,13 @@ class PanelScreen(Screen[None]):
         title = f"output of attempt {number} of {task_id}"
         stem = f"{self.view.state.run}-{task_id}-attempt-{number}"
         self.app.push_screen(OutputScreen(self.view, title, stem, lambda: self.view.output(task_id, number)))
+
+    @on(EventRequested)
+    def _show_event(self, message: EventRequested) -> None:
+        event = message.event
+        stem = f"{self.view.state.run}-event-{event.seq}"
+        lines = in_full(event)
+        self.app.push_screen(OutputScreen(self.view, f"event {event.seq}", stem, lambda: lines))
 
     @on(LineRequested)
     def _ask_for_a_line(self, message: LineRequested) -> None:
