@@ -10,6 +10,7 @@ from console.giving_up import given_up, given_up_words
 from console.interfered import adjustment_words, adjustments, interventions
 from console.look import RUN, STATUS, Mark, one_line, plural
 from console.run_view import RunView
+from console.underway import counted
 from engine.machine.events import Event
 from engine.machine.metrics import metrics
 from engine.machine.state import State
@@ -37,6 +38,10 @@ _ORDER = (
     TaskStatus.PENDING,
 )
 """How the tasks of a run are told: what was done, what went wrong, what is left."""
+
+
+_STILL_TO_COME = (TaskStatus.READY, TaskStatus.WAITING)
+"""Nothing of the kind is true of a run that has ended: its tasks are pending then."""
 
 
 class Line(NamedTuple):
@@ -79,6 +84,7 @@ def summarise(view: RunView, folder: str = "") -> Summary:
         meaning=_meaning(state) + _not_done(view),
         lines=[
             *_tasks(state),
+            *_done_in_part(state),
             *_left_applied(state),
             *_interfered(view.events),
             *_figures(state, folder),
@@ -127,7 +133,10 @@ def _tasks(state: State) -> list[Line]:
     """One line for each status that any task is in; what went well is counted, the rest is named."""
     lines = []
     for status in _ORDER:
-        ids = state.with_status(status)
+        if state.finished and status in _STILL_TO_COME:
+            continue
+        also = _STILL_TO_COME if state.finished and status is TaskStatus.PENDING else ()
+        ids = state.with_status(status, *also)
         if status is TaskStatus.SUCCEEDED:
             text = f"{len(ids)} of {plural(len(state.tasks), 'task')}"
         else:
@@ -148,6 +157,20 @@ def named(ids: list[str]) -> str:
     """`3: a, b, c`, with no more than a few of the names."""
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
     return f"{len(ids)}: {', '.join(ids[:NAMED])}{more}"
+
+
+def _done_in_part(state: State) -> list[Line]:
+    """Backfills that nothing has undone, and that are not through: their batches are in the table."""
+    through = (TaskStatus.SUCCEEDED, TaskStatus.ROLLED_BACK)
+    parts = []
+    for task in state.plan.tasks:
+        found = state.tasks[task.id]
+        told = found.underway.progress
+        if task.run.kind != "backfill" or found.status in through or task.id in state.in_flight:
+            continue
+        if told and told.done and told.purpose == "run" and told.attempt > found.undone_attempts:
+            parts.append(f"{task.id}, {counted(told)}")
+    return [Line("done in part", "; ".join(parts))] if parts else []
 
 
 def _left_applied(state: State) -> list[Line]:

@@ -38,6 +38,8 @@ _FAIR_NAME = 7
 """Names are worth showing with so many cells for each."""
 _SHARE = 5
 """Cells for how far a running task is."""
+_OVER = " its time"
+"""Said of a task that takes longer than expected, where there is room for it."""
 _TIMES = 14
 """Cells for times, where they are shown."""
 _NARROWEST = 8
@@ -95,8 +97,9 @@ def task_face(view: RunView, task_id: str, level: Level) -> Face:
         return Face(mark.glyph, mark.colour, "", ink, bold=critical)
     share, tail = 0.0, "" if status in _WORDLESS else mark.word
     if status is TaskStatus.RUNNING:
-        share = round(min(1.0, progress_of(view, task_id)), 2)
-        tail = f"{progress_of(view, task_id):.0%}"
+        part = progress_of(view, task_id)
+        late = round(part, 1) > 1.0
+        share, tail = (0.0, f"{part:.1f}×{_OVER}") if late else (round(min(1.0, part), 2), f"{part:.0%}")
         if lock_wait(view.state.tasks[task_id]):
             mark, tail = STATUS[TaskStatus.WAITING], "lock"
         elif held_by_operator(view.state.tasks[task_id]):
@@ -172,7 +175,8 @@ def _task_parts(face: Face, room: int) -> list[tuple[str, str]]:
     if not face.text or room < 1:
         return []
     spare = room - cell_len(face.text)
-    tail = face.tail if spare >= 1 + cell_len(face.tail) else ""
+    tails = (face.tail, face.tail.removesuffix(_OVER))
+    tail = next((each for each in tails if cell_len(each) < spare), "")
     if tail:
         spare -= 1 + cell_len(tail)
     more = clip(face.more, spare - 1) if spare > _LEAST_NAME else ""

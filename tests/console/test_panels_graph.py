@@ -6,6 +6,7 @@ from textual.pilot import Pilot
 
 from console.messages import TaskSelected
 from console.panels.graph import FrontierGraph
+from console.panels.nodes import Level, task_face
 from console.run_view import RunView
 from tests.console import fixtures
 from tests.console.panel_stage import keys, play
@@ -43,6 +44,17 @@ def test_running_tasks_say_how_far_they_are() -> None:
     text = "\n".join(play(lambda: FrontierGraph(fixtures.running()), (180, 14)).shown)
     assert "▶ backfill-orders 85%" in text
     assert "▶ backfill-customers 20%" in text
+
+
+def test_a_task_that_takes_longer_than_expected_does_not_look_like_progress() -> None:
+    late = fixtures.midway().view(now=60.0)
+    text = "\n".join(play(lambda: FrontierGraph(late), (180, 14)).shown)
+    assert "▶ backfill-customers 4.0×" in text
+    assert "%" not in text
+    wide = "\n".join(play(lambda: FrontierGraph(late), (400, 14)).shown)
+    assert "4.0× its time" in wide
+    face = task_face(late, "backfill-orders", Level.IDS)
+    assert (face.share, face.tail) == (0.0, "3.9× its time")
 
 
 def graph_of(pilot: Pilot[None]) -> FrontierGraph:
