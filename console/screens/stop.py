@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.style import Style
 from textual.widgets import Static
 
+from console.ending import what_ending_leaves
 from console.giving_up import given_up, given_up_words, giving_up_words
 from console.look import plural
 from console.run_view import RunView
@@ -73,8 +74,7 @@ class StopDialog(ModalScreen[StopChoice | None]):
         if self.armed:
             lines += [
                 Content.styled(f"End {plural(len(busy), 'running task')} now?", "bold $error"),
-                Content("What they did may have taken effect or not. A resume looks for evidence,"),
-                Content("and asks you where there is none."),
+                *map(Content, what_ending_leaves(self.view.state, self.view.by_id, busy)),
                 Content(""),
                 _choice("y", "yes, end them now", "confirm_end", "$error"),
                 _choice("esc", "no, back", "back"),
