@@ -66,10 +66,10 @@ async def waits(database: Database, job: Job) -> int:
 
 
 async def nobody_left(database: Database, job: Job) -> bool:
-    """That no backend of the job is there any more, at once or very soon."""
+    """That no backend of the job is there any more, or very soon."""
     name = application_name(job.run, job.task.id, job.attempt, job.purpose)
 
     async def gone() -> bool:
         return not await database.look("SELECT 1 FROM pg_stat_activity WHERE application_name = %s", (name,))
 
-    return await eventually(gone, within_s=2.0)
+    return await eventually(gone, within_s=10.0)

@@ -157,6 +157,7 @@ async def test_a_stop_in_a_hurry_is_not_held_up_by_a_server_that_is_silent(
     job: MakeJob, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "_HURRIED_ANSWER_S", 0.1)
+    monkeypatch.setattr(session_module, "_ANSWER_S", 60.0)
     line = Line(at=b"INSERT INTO t", silent=True)
     outcomes: list[Any] = []
     async with through(line, database, tmp_path) as cut:
@@ -317,12 +318,13 @@ async def test_a_survivor_that_is_nearly_through_is_waited_for(job: MakeJob, dat
 
 @pytest.mark.usefixtures("table")
 async def test_a_backend_that_waits_for_its_dead_engine_is_ended_at_once(
-    job: MakeJob, database: Database
+    job: MakeJob, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(evidence_module, "_SURVIVORS_PATIENCE_S", 60.0)
     made = job(ADD)
     async with somebody(database, application_name("r1", "t", 1, "run")) as left:
         await left.execute("BEGIN; INSERT INTO t VALUES (1)")
-        with anyio.fail_after(4):
+        with anyio.fail_after(30):
             found = await evidence(made)
         assert (found.done, found.survivors) == (False, ())
         assert await nobody_left(database, made)

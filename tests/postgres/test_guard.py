@@ -143,7 +143,7 @@ async def test_waiting_for_it_holds_no_index_build_up(
             both.start_soon(second.acquire)
             await told.something.wait()
             await builder.execute("CREATE TABLE t (a int)")
-            with anyio.fail_after(5):
+            with anyio.fail_after(15):
                 await builder.execute("CREATE INDEX CONCURRENTLY i ON t (a)")
             await first.close()
         await second.close()
