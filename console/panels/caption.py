@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from rich.style import Style
 
+from console.holdups import hold
 from console.look import CRITICAL, STATUS, one_line, plural
 from console.panels.canvas import BOLD, Canvas
 from console.panels.nodes import COUNTED, GROUP
@@ -23,12 +24,13 @@ def of_plan(canvas: Canvas) -> Parts:
 def of_task(canvas: Canvas, task_id: str) -> Parts:
     """What is said of the chosen task."""
     view = canvas.view
-    mark = STATUS[view.state.tasks[task_id].status]
+    held = hold(view.state, task_id)
+    mark = STATUS[TaskStatus.WAITING if held else view.state.tasks[task_id].status]
     name = one_line(view.by_id[task_id].name or "")
     parts = [
         (f" {mark.glyph} ", canvas.ink(mark.colour, bold=True)),
         (task_id, BOLD),
-        (f"  {mark.word}", canvas.ink(mark.colour)),
+        (f"  {held or mark.word}", canvas.ink(mark.colour)),
         (timing_words(view, task_id), canvas.ink("foreground")),
     ]
     if task_id in view.graph.critical:

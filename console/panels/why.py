@@ -1,5 +1,6 @@
 """Why a task stands where it stands, in words."""
 
+from console.holdups import hold
 from console.look import plural
 from console.run_view import RunView
 from console.sentences import some_of
@@ -20,6 +21,8 @@ def why(view: RunView, task_id: str) -> str:
         return task.waiting_for + (f"; again in {format_duration(due)}" if task.due_t is not None else "")
     if wait := lock_wait(task):
         return wait_words(wait, max(0.0, view.now_t - wait.t))
+    if held := hold(state, task_id):
+        return held
     if task.status is TaskStatus.BLOCKED:
         return f"blocked by {task.blocked_by}"
     if task.status is TaskStatus.IN_DOUBT:

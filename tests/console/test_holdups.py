@@ -4,15 +4,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from console.holdups import hold_ups
+from console.panels.graph import FrontierGraph
 from console.panels.nodes import Level, task_face
+from console.panels.why import why
 from console.run_view import RunView
 from console.status_line import fitted, status_parts
 from engine.machine import events as ev
 from engine.plan.models import FailureClass
 from tests.console import fixtures
 from tests.console.fixtures import START
+from tests.console.panel_stage import play
 from tests.console.wait_stage import FILLS, with_backfill
 
 OTHER = "backfill-customers"
@@ -85,6 +89,19 @@ def test_the_graph_shows_it() -> None:
     held(view)
     face = task_face(view, FILLS, Level.IDS)
     assert (face.mark, face.tail) == ("status-waiting", "held")
+
+
+def test_so_do_the_line_below_the_graph_and_the_task_panel() -> None:
+    view = filling()
+    held(view)
+    words = "held by ana since 02:15 UTC"
+    assert why(view, FILLS) == words
+
+    async def act(pilot: Pilot[None]) -> None:
+        pilot.app.query_one(FrontierGraph).select_task(FILLS)
+        pilot.app.query_one(FrontierGraph).refresh_view()
+
+    assert f"◷ {FILLS}  {words}" in play(lambda: FrontierGraph(view), (130, 14), act).shown[-1]
 
 
 # -- pauses, stops and rollbacks that wait for it --------------------------------------------------
