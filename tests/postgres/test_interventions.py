@@ -23,6 +23,11 @@ ALTER = """\
   - id: add
     run: {sql: "ALTER TABLE orders ADD COLUMN total int", on: app}
 """
+AFTER = """\
+  - id: after
+    needs: [add]
+    run: {sql: "SELECT pg_advisory_xact_lock(1)", on: app}
+"""
 Report = Callable[[rep.Report], None]
 Act = Callable[[Drill, Report], Coroutine[Any, Any, None]]
 
@@ -37,9 +42,9 @@ async def holding(drill: Drill) -> AsyncIterator["psycopg.AsyncConnection[Any]"]
             await connection.rollback()
 
 
-async def run_beside(folder: Path, conninfo: str, act: Act) -> tuple[State, Drill]:
-    """A run of one task that waits for somebody, with what an operator does about it."""
-    (folder / "plan.yaml").write_text(HEAD.format(conninfo=conninfo) + ALTER)
+async def run_beside(folder: Path, conninfo: str, act: Act, more: str = "") -> tuple[State, Drill]:
+    """A run of a task that waits for somebody, with what an operator does about it."""
+    (folder / "plan.yaml").write_text(HEAD.format(conninfo=conninfo) + ALTER + more)
     loaded = load_plan(folder / "plan.yaml")
     drill, feed = Drill(conninfo), Feed()
     await drill.do("CREATE TABLE orders (id int)")
@@ -80,9 +85,12 @@ async def make(drill: Drill, report: Report, action: ev.Intervention) -> None:
 
 async def test_ending_the_connection_that_blocks_a_task_lets_it_go_on(tmp_path: Path, conninfo: str) -> None:
     async def act(drill: Drill, report: Report) -> None:
-        await make(drill, report, "terminate_backend")
+        async with drill.session() as holding_the_run:
+            await holding_the_run.execute("SELECT pg_advisory_lock(1)")
+            await make(drill, report, "terminate_backend")
+            await drill.told(ev.InterventionEnded)
 
-    state, drill = await run_beside(tmp_path, conninfo, act)
+    state, drill = await run_beside(tmp_path, conninfo, act, AFTER)
     assert state.status == "completed"
     [made], [ended] = drill.of(ev.InterventionMade), drill.of(ev.InterventionEnded)
     assert (made.actor, made.reason) == ("ann", "lunch")
