@@ -177,20 +177,18 @@ class _Client:
                     request = []  # it is gone: what it says of that is the answer
                     continue
                 return
-            if due:
+            if due and request[-1][:1] != b"X":
                 self._withheld = due, words
             self._server_writer.write(b"".join(request))
             await self._server_writer.drain()
+            if due and not self._withheld:  # the end of a connection is not answered
+                self._proxy.strike(due.what, words, self._engine, self._backend)
+                return
             request = []
 
     async def _answers(self) -> None:
         while True:
-            try:
-                message = await _message(self._server_reader)
-            except asyncio.IncompleteReadError:
-                if self._withheld:  # the request was to end the connection
-                    self._strike_withheld()
-                raise
+            message = await _message(self._server_reader)
             if message[:1] == b"K":
                 self._backend = int.from_bytes(message[5:9])
             if not self._withheld:
