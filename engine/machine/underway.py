@@ -7,7 +7,7 @@ make permanent. An operator may interfere with exactly what was shown, and with 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from engine.machine import commands as cmd
 from engine.machine import events as ev
@@ -152,7 +152,7 @@ def _tell(machine: "Machine", kind: type[ev.Event], report: Telling) -> bool:
     """Record what an attempt told, unless it is over: then its outcome has told more."""
     if attempt_in_flight(machine.state, report.task) != (report.attempt, report.purpose):
         return False
-    machine.emit(kind, **{name: getattr(report, name) for name in report.__struct_fields__})
+    machine.emit(kind, **asdict(report))
     return True
 
 
@@ -167,7 +167,7 @@ def on_intervene(machine: "Machine", report: rep.Intervene) -> None:
             why=why,
         )
         return
-    machine.emit(ev.InterventionMade, **{name: getattr(report, name) for name in report.__struct_fields__})
+    machine.emit(ev.InterventionMade, **asdict(report))
     machine.command(
         cmd.Intervene(
             task=report.task,
@@ -205,7 +205,7 @@ def refusal(state: State, report: rep.Intervene) -> str:
 
 
 def on_intervened(machine: "Machine", report: rep.Intervened) -> None:
-    machine.emit(ev.InterventionEnded, **{name: getattr(report, name) for name in report.__struct_fields__})
+    machine.emit(ev.InterventionEnded, **asdict(report))
 
 
 def on_adjust(machine: "Machine", report: rep.Adjust) -> None:
@@ -217,7 +217,5 @@ def on_adjust(machine: "Machine", report: rep.Adjust) -> None:
     if why:
         machine.emit(ev.InterventionRefused, task=report.task, action="adjust", actor=report.actor, why=why)
         return
-    adjusted = machine.emit(
-        ev.TaskAdjusted, **{name: getattr(report, name) for name in report.__struct_fields__}
-    )
+    adjusted = machine.emit(ev.TaskAdjusted, **asdict(report))
     machine.command(cmd.Adjust(adjusted=adjusted))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import anyio
+from msgspec.structs import asdict
 
 from engine.machine import commands as cmd
 from engine.machine import reports as rep
@@ -69,8 +70,7 @@ class Link:
         self.dials.held = adjusted.held
 
     def _tell(self, kind: type[rep.Report], what: Intent | Progress | LockWait) -> None:
-        fields = {name: getattr(what, name) for name in what.__struct_fields__}
-        self._report(kind(task=self._task, attempt=self._attempt, purpose=self._purpose, **fields))
+        self._report(kind(task=self._task, attempt=self._attempt, purpose=self._purpose, **asdict(what)))
 
 
 def intent_in(said: CommitIntended | None) -> Intent | None:

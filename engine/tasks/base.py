@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def fields(self) -> dict[str, Any]:
         """The fields by name: `reports.Failed(task=…, attempt=…, purpose=…, **outcome.fields())`."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        return msgspec.structs.asdict(self)
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What of the attempt still runs in the target, in words: while there is any, nothing settles it."""
 
     def fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        return msgspec.structs.asdict(self)
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
