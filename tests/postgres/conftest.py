@@ -16,6 +16,7 @@ from engine.tasks.output import OutputSink
 from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.embedded import SETTINGS, Server, start_server, stop_server
 from engine.tasks.sanitise import Redactor
+from tests.postgres.building import Connect, Connection, shop
 
 FAST = {**SETTINGS, "fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "2"}
 """Nothing of these servers is to outlive the machine; killing their processes loses nothing all the same."""
@@ -54,6 +55,19 @@ async def database(conninfo: str) -> AsyncIterator[Database]:
     opened = Database(name="app", run="r1", conninfo=conninfo, version=180000, tasks=("t",))
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def connect(database: Database) -> AsyncIterator[Connect]:
+    """Makes sessions of others, by the application they are called, on a database with a shop."""
+    async with shop(database) as make:
+        yield make
+
+
+@pytest.fixture
+async def ours(connect: Connect) -> Connection:
+    """The connection of an attempt."""
+    return await connect("ours")
 
 
 @dataclass(slots=True)

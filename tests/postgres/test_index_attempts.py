@@ -1,6 +1,5 @@
 """Attempts at concurrent index builds from end to end: however they end, no invalid index stays unsaid."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from engine.tasks.postgres.database import Database
 from engine.tasks.postgres.executor import PostgresExecutor
 from engine.tasks.postgres.subjects import BUILDER
 from tests.postgres.attempts import busy, carry_out, nobody_left, waits
-from tests.postgres.building import Connect, Connection, held_up, interrupted, shop, there
+from tests.postgres.building import Connect, Connection, held_up, interrupted, there
 from tests.postgres.conftest import MakeJob
 from tests.postgres.cutting import Line, through
 from tests.postgres.waiting import eventually
@@ -27,12 +26,6 @@ ONCE = "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (note)"
 UNIQUE = "CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note)"
 WRITE = "BEGIN; UPDATE orders SET note = note"
 OLD_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1"
-
-
-@pytest.fixture
-async def connect(database: Database) -> AsyncIterator[Connect]:
-    async with shop(database) as make:
-        yield make
 
 
 @pytest.fixture

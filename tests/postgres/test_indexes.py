@@ -1,6 +1,5 @@
 """What concurrent index builds leave half done is found, told and cleared away; nothing else is touched."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import anyio
@@ -18,7 +17,6 @@ from tests.postgres.building import (
     holding,
     interrupted,
     left_invalid,
-    shop,
     statement,
     there,
 )
@@ -33,18 +31,6 @@ UNIQUE = statement("CREATE UNIQUE INDEX CONCURRENTLY orders_note ON orders (note
 READ = "SELECT * FROM orders"
 WRITE = "UPDATE orders SET note = note"
 OLD_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"
-
-
-@pytest.fixture
-async def connect(database: Database) -> AsyncIterator[Connect]:
-    async with shop(database) as make:
-        yield make
-
-
-@pytest.fixture
-async def ours(connect: Connect) -> Connection:
-    """The connection of the attempt."""
-    return await connect("ours")
 
 
 # -- a build that fails --------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """What is done to a stranger's backend, and to that one only."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import AsyncIterator
 
 import anyio
 import psycopg
@@ -11,21 +9,15 @@ import pytest
 from engine.tasks.postgres.database import Database, application_name
 from engine.tasks.postgres.sessions import intervene
 from engine.tasks.postgres.waits import started_text
+from tests.postgres.building import Connect, Connection, connections
 from tests.postgres.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-Connection = psycopg.AsyncConnection[Any]
-Connect = Callable[[str], Awaitable[Connection]]
-
 
 @pytest.fixture
 async def connect(database: Database) -> AsyncIterator[Connect]:
-    async with AsyncExitStack() as stack:
-
-        async def make(application: str) -> Connection:
-            return await stack.enter_async_context(await database.connect(application))
-
+    async with connections(database) as make:
         yield make
 
 

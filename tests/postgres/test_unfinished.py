@@ -1,7 +1,5 @@
 """Builders that are alive are left alone; drops, rebuilds and detachments left half done are gone on with."""
 
-from collections.abc import AsyncIterator
-
 import anyio
 import psycopg
 import pytest
@@ -19,7 +17,6 @@ from tests.postgres.building import (
     interrupted,
     kill,
     left_invalid,
-    shop,
     statement,
     there,
     waits_for_lock,
@@ -36,18 +33,6 @@ DETACH = statement("ALTER TABLE parts DETACH PARTITION part CONCURRENTLY")
 
 READ = "SELECT * FROM orders"
 WRITE = "UPDATE orders SET note = note"
-
-
-@pytest.fixture
-async def connect(database: Database) -> AsyncIterator[Connect]:
-    async with shop(database) as make:
-        yield make
-
-
-@pytest.fixture
-async def ours(connect: Connect) -> Connection:
-    """The connection of the attempt."""
-    return await connect("ours")
 
 
 # -- builders that are alive ---------------------------------------------------------------------------------

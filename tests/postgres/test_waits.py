@@ -1,7 +1,7 @@
 """Who blocks an attempt: the tree, told on change, until it is over."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -11,23 +11,17 @@ import pytest
 from engine.tasks.base import LockWait
 from engine.tasks.postgres import waits
 from engine.tasks.postgres.database import Database, application_name
+from tests.postgres.building import Connect, Connection, connections
 from tests.postgres.conftest import MakeJob
 from tests.postgres.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-Connection = psycopg.AsyncConnection[Any]
-Connect = Callable[[str], Awaitable[Connection]]
-
 
 @pytest.fixture
 async def connect(database: Database) -> AsyncIterator[Connect]:
     """Sessions on a database with two rows in `orders`."""
-    async with AsyncExitStack() as stack:
-
-        async def make(application: str) -> Connection:
-            return await stack.enter_async_context(await database.connect(application))
-
+    async with connections(database) as make:
         await (await make("setup")).execute(
             "CREATE TABLE orders (id int PRIMARY KEY, note text);INSERT INTO orders VALUES (1, 'a'), (2, 'b')"
         )
