@@ -15,7 +15,8 @@ from engine.tasks import ledger
 from engine.tasks.base import Evidence, Failed, InDoubt, Job, Outcome, Succeeded, cancelled, not_done
 from engine.tasks.classify import Verdict, failed, timed_out
 from engine.tasks.resources import probe_resource
-from engine.tasks.sqlite_session import Problem, Session, connect, primary_code, show
+from engine.tasks.rows import show
+from engine.tasks.sqlite_session import Problem, Session, connect, primary_code
 from engine.tasks.statements import Statement, read_script, split
 
 _T, _R, _P = FailureClass.TRANSIENT, FailureClass.RESOURCE, FailureClass.PERMANENT

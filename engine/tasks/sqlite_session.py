@@ -11,12 +11,9 @@ from typing import Any
 from engine.machine.events import Effect
 from engine.tasks import ledger
 from engine.tasks.base import Job
+from engine.tasks.rows import ROWS_SHOWN, count_of, show
 from engine.tasks.statements import Statement
 
-ROWS_SHOWN = 20
-CELL_WIDTH = 60
-_CELL_LOOKED_AT = 64 * 1024
-"""Characters of a value that are looked at: far more than are shown, so that no secret is cut at the end."""
 _BUSY_SLICE_S = 0.1
 """SQLite's own wait for a lock cannot be interrupted; so it waits in slices of this many seconds."""
 _LOOK_EVERY = 20_000
@@ -181,19 +178,3 @@ def connect(path: Path, lock_timeout_s: float, *, create: bool) -> sqlite3.Conne
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
-
-
-def show(value: object, clean: Callable[[str], str]) -> str:
-    """A value of a result, in one line of bounded length. It is cleaned first: cutting must not hide a secret
-    from the redaction."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
-    line = " ".join(clean(str(value)[:_CELL_LOOKED_AT]).split())
-    return line if len(line) <= CELL_WIDTH else f"{line[: CELL_WIDTH - 1]}…"
-
-
-def count_of(rows: int, what: str = "") -> str:
-    """A number of rows in words: `1 row changed`."""
-    return f"{rows:,} row{'' if rows == 1 else 's'} {what}".rstrip()

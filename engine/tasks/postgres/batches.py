@@ -18,7 +18,7 @@ from engine.tasks.base import Evidence, Job
 from engine.tasks.classify import Verdict
 from engine.tasks.postgres.outcomes import RefusedError, refuse_stranded
 from engine.tasks.postgres.session import Session
-from engine.tasks.sqlite_session import count_of
+from engine.tasks.rows import count_of
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection, AsyncCursor

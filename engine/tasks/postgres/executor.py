@@ -19,7 +19,7 @@ from engine.tasks.postgres.outcomes import refuse_stranded
 from engine.tasks.postgres.session import EndedError, RefusedError, Session
 from engine.tasks.postgres.sqlstates import CONNECTION_SLOTS, in_doubt, told
 from engine.tasks.postgres.subjects import BUILDER, Prepared
-from engine.tasks.sqlite_session import show
+from engine.tasks.rows import show
 from engine.tasks.statements import read_script
 
 _CLAIM_POLL_S = 0.2

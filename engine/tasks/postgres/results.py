@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import capabilities, errors, generators
 from psycopg.pq import ExecStatus
 
-from engine.tasks.sqlite_session import ROWS_SHOWN, count_of, show
+from engine.tasks.rows import ROWS_SHOWN, count_of, show
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
